@@ -1,0 +1,1 @@
+"""Carrying out a change, and the way back."""

@@ -1,0 +1,1 @@
+"""What slices and models cost, from the prices a stack file names."""

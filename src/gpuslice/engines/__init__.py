@@ -1,0 +1,1 @@
+"""How model servers are launched on a slice; pure descriptions."""

@@ -1,0 +1,1 @@
+"""The one endpoint in front of all servers."""

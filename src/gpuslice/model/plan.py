@@ -1,0 +1,163 @@
+"""What is asked of the planner and what it answers: demands in, a plan out.
+
+Values only. A plan names every slice by GPU and placement, so that what was shown is exactly what
+is carried out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gpuslice.model.geometry import Placement, Profile
+from gpuslice.model.gpu import Slice, SliceKey
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ReplicaId:
+    """One replica of one model of a stack: the n-th server of a model, counted from 0."""
+
+    model: str
+    replica: int
+
+    def __str__(self) -> str:
+        return f"{self.model}/{self.replica}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """What one model asks for.
+
+    Exactly one of ``profile`` and ``memory_mib`` is set.
+
+    Attributes:
+        model: Name of the model in the stack file.
+        replicas: How many slices, each for one server.
+        profile: The profile the user named, or None.
+        memory_mib: Least memory of a slice, MiB, or None.
+        reason: Why it needs that much, in words for the plan: ``98 MiB weights + 90 MiB KV …``.
+    """
+
+    model: str
+    replicas: int
+    profile: str | None = None
+    memory_mib: int | None = None
+    reason: str = ""
+
+    def accepts(self, profile: Profile) -> bool:
+        """Tell whether a slice of that profile serves one replica.
+
+        A demand by memory takes any plain profile that is large enough; slices with media or
+        graphics attributes are only ever used when named.
+        """
+        if self.profile is not None:
+            return profile.name == self.profile
+        return not profile.attributes and profile.memory_mib >= (self.memory_mib or 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class PlannedSlice:
+    """A slice that is to be created.
+
+    Attributes:
+        gpu_uuid: The GPU it is to lie on.
+        placement: Where.
+        profile: Profile name.
+        profile_id: The profile's id on that GPU, for NVML.
+        memory_mib: Memory a server on it will see, MiB.
+    """
+
+    gpu_uuid: str
+    placement: Placement
+    profile: str
+    profile_id: int
+    memory_mib: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """Which slice a replica gets: one that exists and stays, or one that is to be created.
+
+    Exactly one of ``kept`` and ``created`` is set.
+    """
+
+    replica: ReplicaId
+    kept: Slice | None = None
+    created: PlannedSlice | None = None
+
+    @property
+    def slice(self) -> Slice | PlannedSlice:
+        """The slice, whichever kind it is."""
+        found = self.kept or self.created
+        assert found is not None, "a seat has a slice"
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unplaced:
+    """A replica that found no slice, and why in words."""
+
+    replica: ReplicaId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuPlan:
+    """What happens on one GPU.
+
+    Attributes:
+        gpu_uuid: The GPU.
+        enable_mig: True when MIG mode has to be switched on first.
+        destroy: Slices of ours that go.
+        create: Slices that come.
+        keep: Slices of ours that stay.
+        foreign: Slices of somebody else; never touched.
+    """
+
+    gpu_uuid: str
+    enable_mig: bool = False
+    destroy: tuple[Slice, ...] = ()
+    create: tuple[PlannedSlice, ...] = ()
+    keep: tuple[Slice, ...] = ()
+    foreign: tuple[Slice, ...] = ()
+
+    @property
+    def changes(self) -> bool:
+        """True when anything happens on this GPU."""
+        return self.enable_mig or bool(self.destroy) or bool(self.create)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The whole answer.
+
+    Attributes:
+        gpus: One entry for every GPU the stack may use, by index.
+        seats: Every placed replica with its slice, by replica.
+        unplaced: Every replica that found no slice, by replica.
+        fingerprint: Hash of the observed state the plan was made from.
+    """
+
+    gpus: tuple[GpuPlan, ...]
+    seats: tuple[Seat, ...]
+    unplaced: tuple[Unplaced, ...] = ()
+    fingerprint: str = ""
+
+    @property
+    def changes(self) -> bool:
+        """True when carrying the plan out would change any slice or mode."""
+        return any(gpu.changes for gpu in self.gpus)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owned:
+    """A slice that is ours, as recorded on disk, and the replica it was made for.
+
+    Attributes:
+        slice: Which slice.
+        stack: Name of the stack it belongs to.
+        replica: The replica whose server sits on it, or None when it is free to be re-used.
+    """
+
+    slice: SliceKey
+    stack: str
+    replica: ReplicaId | None = None

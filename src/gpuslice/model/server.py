@@ -1,0 +1,112 @@
+"""What runs on a slice: how a server is to be launched, and how it is found again.
+
+Values only. An engine makes a `Launch`, a runtime turns it into a `RunningServer`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from gpuslice.model.plan import ReplicaId
+
+
+class Role(StrEnum):
+    """What a process of ours does."""
+
+    SERVER = "server"
+    GATEWAY = "gateway"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricNames:
+    """Where an engine's counters stand in its Prometheus text; "" where it has none.
+
+    Attributes:
+        requests_running: Gauge of requests being answered.
+        generated_tokens_total: Counter of tokens produced.
+        prompt_tokens_total: Counter of prompt tokens read.
+    """
+
+    requests_running: str = ""
+    generated_tokens_total: str = ""
+    prompt_tokens_total: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """How to start one process of ours, complete and free of secrets.
+
+    Attributes:
+        stack: Name of the stack.
+        role: A model server or the gateway.
+        replica: Which replica it serves, or None for the gateway.
+        command: Argument vector; never goes through a shell.
+        environment: Variables added to a small inherited set (PATH, HOME, locale, proxies).
+        port: Port it listens on.
+        host: Address it listens on.
+        health_path: Path that answers 200 when it is ready.
+        metrics_path: Path of its Prometheus text, or "".
+        metrics: Where its counters stand.
+        slice_uuid: The MIG device it is bound to, or "" for the gateway.
+        config_hash: Changes when, and only when, the process has to be replaced.
+    """
+
+    stack: str
+    role: Role
+    replica: ReplicaId | None
+    command: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...] = ()
+    port: int
+    host: str = "127.0.0.1"
+    health_path: str = "/health"
+    metrics_path: str = ""
+    metrics: MetricNames = field(default_factory=MetricNames)
+    slice_uuid: str = ""
+    config_hash: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the process, unique on a machine: ``gpuslice-assistants-chat-0``."""
+        return process_name(self.stack, self.replica)
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningServer:
+    """One process of ours that is alive, as found in the world.
+
+    Attributes:
+        name: As `Launch.name`.
+        stack: Name of the stack.
+        role: A model server or the gateway.
+        replica: Which replica, or None for the gateway.
+        pid: Leader of its process group (or of the container).
+        started_at: Unix time, seconds.
+        host: Address it listens on.
+        port: Port it listens on.
+        slice_uuid: The MIG device it is bound to, or "".
+        config_hash: As in the launch it was started from.
+    """
+
+    name: str
+    stack: str
+    role: Role
+    replica: ReplicaId | None
+    pid: int
+    started_at: float
+    host: str
+    port: int
+    slice_uuid: str = ""
+    config_hash: str = ""
+
+
+def process_name(stack: str, replica: ReplicaId | None) -> str:
+    """Name a process of a stack: one per replica, and one gateway."""
+    if replica is None:
+        return f"gpuslice-{stack}-gateway"
+    return f"gpuslice-{stack}-{replica.model}-{replica.replica}"

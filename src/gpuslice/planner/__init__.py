@@ -1,0 +1,1 @@
+"""Layouts that serve every demand, and the change that leads there."""

@@ -1,0 +1,1 @@
+"""What a model needs on a slice, read from its own files."""

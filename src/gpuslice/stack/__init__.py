@@ -1,0 +1,1 @@
+"""The stack file: schema, parsing with lines, starter file."""
