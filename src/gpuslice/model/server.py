@@ -91,6 +91,8 @@ class RunningServer:
         port: Port it listens on.
         slice_uuid: The MIG device it is bound to, or "".
         config_hash: As in the launch it was started from.
+        headless: True when the process that was started has ended and only others of its group
+            live on, holding the slice's memory; it serves nothing and has to be stopped.
     """
 
     name: str
@@ -103,6 +105,7 @@ class RunningServer:
     port: int
     slice_uuid: str = ""
     config_hash: str = ""
+    headless: bool = False
 
 
 def process_name(stack: str, replica: ReplicaId | None) -> str:

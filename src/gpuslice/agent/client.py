@@ -1,0 +1,212 @@
+"""Talk to the agent over its control socket, and start it where there is none.
+
+Plain ``http.client`` over the Unix socket: the command line stays quick to start.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from gpuslice.agent.socket_path import reachable
+from gpuslice.agent.status import AgentStatus, status_from_json
+from gpuslice.errors import AgentError, ChangeRunningError, GpusliceError
+from gpuslice.model.event import Event, EventKind
+from gpuslice.model.machine import Machine
+
+START_TIMEOUT_S = 30.0
+
+
+class RemoteError(GpusliceError):
+    """An error that happened in the agent, with the code and exit status it had there."""
+
+    def __init__(self, event: Event) -> None:
+        super().__init__(event.text, hint=event.hint, details=event.details)
+        self.code = event.code  # type: ignore[misc]  # the class of origin is in the agent
+        self.exit_status = event.exit_status  # type: ignore[misc]  # likewise
+
+
+class AgentClient:
+    """Requests to the agent of one machine. Holds no connection between requests."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def status(self) -> AgentStatus | None:
+        """Ask how the agent is; None where no agent answers."""
+        try:
+            with _request(self._machine, "GET", "/v1/status", timeout_s=10.0) as response:
+                return status_from_json(response.read())
+        except (FileNotFoundError, ConnectionError, TimeoutError):
+            return None
+
+    def events(self, path: str, payload: dict[str, Any]) -> Iterator[Event]:
+        """Ask for a change and yield its events until it has ended.
+
+        Raises:
+            ChangeRunningError: Another change is under way.
+            AgentError: The agent went away before the end.
+        """
+        body = json.dumps(payload).encode()
+        try:
+            with _request(self._machine, "POST", path, body=body, timeout_s=None) as response:
+                if response.status == http.client.CONFLICT:
+                    raise ChangeRunningError(
+                        response.read().decode(),
+                        hint="Wait for it to end (`gpuslice ps` shows it), then try again.",
+                    )
+                yield from _events(response)
+        except (ConnectionError, http.client.HTTPException) as error:
+            raise AgentError(
+                "The agent went away before the change had ended.",
+                hint=f"Run it again: it finishes or undoes. Log: {self._machine.agent_log}",
+            ) from error
+
+    def cancel(self) -> None:
+        """Ask the agent to stop the change under way, or the foreground stack, and undo it."""
+        with _request(self._machine, "POST", "/v1/cancel", body=b"{}", timeout_s=10.0) as response:
+            response.read()
+
+
+def ensure_agent(machine: Machine) -> AgentClient:
+    """Return a client of the machine's agent, starting the agent first where there is none.
+
+    Raises:
+        AgentError: It did not start; the error has the last lines of its log.
+    """
+    client = AgentClient(machine)
+    if client.status() is None:
+        _start(machine)
+        _wait_until_up(client, machine)
+    return client
+
+
+def agent_holds(machine: Machine) -> bool:
+    """Tell whether an agent is alive, even when its socket does not answer."""
+    try:
+        descriptor = os.open(machine.lock_file, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def wait_until_gone(machine: Machine, *, timeout_s: float = 30.0) -> None:
+    """Wait until the agent has left, after it was told to."""
+    deadline = time.monotonic() + timeout_s
+    while agent_holds(machine) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _start(machine: Machine) -> None:
+    machine.log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "gpuslice.agent", "--root", str(machine.root)]
+    if machine.simulated:
+        command += ["--simulate", machine.simulation]
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(machine.agent_log, flags, 0o600), "ab") as log:
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd="/",
+        )
+
+
+def _wait_until_up(client: AgentClient, machine: Machine) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if client.status() is not None:
+            return
+        time.sleep(0.05)
+    raise AgentError(
+        f"The agent did not start within {START_TIMEOUT_S:.0f} s.",
+        hint=f"Its log: {machine.agent_log}",
+        details=_last_lines(machine.agent_log),
+    )
+
+
+def _last_lines(path: Path, lines: int = 10) -> tuple[str, ...]:
+    try:
+        return tuple(path.read_text(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return ()
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout_s: float | None) -> None:
+        super().__init__("localhost")
+        self._path = path
+        self._timeout_s = timeout_s
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self._timeout_s)
+        with reachable(self._path) as path:
+            self.sock.connect(path)
+
+
+class _request:  # noqa: N801 - a context manager used like a function
+    """One request; closes its connection on leaving."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        method: str,
+        path: str,
+        *,
+        timeout_s: float | None,
+        body: bytes | None = None,
+    ) -> None:
+        self._connection = _UnixConnection(machine.socket_file, timeout_s)
+        self._connection.request(method, path, body=body)
+
+    def __enter__(self) -> http.client.HTTPResponse:
+        return self._connection.getresponse()
+
+    def __exit__(self, *exc: object) -> None:
+        self._connection.close()
+
+
+def _events(response: http.client.HTTPResponse) -> Iterator[Event]:
+    for line in response:
+        if not line.strip():
+            continue
+        event = event_from_json(line)
+        if event.kind is EventKind.END:
+            return
+        if event.kind is EventKind.ERROR:
+            raise RemoteError(event)
+        yield event
+    raise ConnectionError("the stream of events broke off")
+
+
+def event_to_json(event: Event) -> bytes:
+    """One event as one line."""
+    return json.dumps({k: v for k, v in asdict(event).items() if v}).encode() + b"\n"
+
+
+def event_from_json(line: bytes) -> Event:
+    """Read one line back."""
+    found = json.loads(line)
+    kind = EventKind(found.pop("kind"))
+    details = tuple(found.pop("details", ()))
+    return Event(kind=kind, text=found.pop("text", ""), details=details, **found)

@@ -1,0 +1,180 @@
+"""The agent's life: one lock, one loop, one change at a time.
+
+The daemon owns the supervisor. Its loop and its changes run in threads and take turns through one
+lock, so a reconcile never meets a half-made change. A foreground stack is a change whose journal
+stays open until the terminal that started it goes away; then it is undone.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from gpuslice.agent.changes import bring_up, commit, roll_back, take_down
+from gpuslice.agent.status import AgentStatus
+from gpuslice.agent.supervisor import Supervisor
+from gpuslice.errors import ChangeRunningError, GpusliceError, InterruptedChangeError
+from gpuslice.model.desired import Change
+from gpuslice.model.event import Event, EventKind, Report
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 1.0
+ROTATE_EVERY = 30
+
+
+class Daemon:
+    """Everything the control API can ask for.
+
+    Args:
+        supervisor: The machine.
+        leave: Called once when the agent has nothing left to do.
+    """
+
+    def __init__(self, supervisor: Supervisor, leave: Callable[[], None]) -> None:
+        self._supervisor = supervisor
+        self._leave = leave
+        self._turn = threading.Lock()
+        self._changing = ""
+        self._foreground = False
+        self._cancelled = threading.Event()
+        self._ended = threading.Event()
+        self._stop = threading.Event()
+        self._started = False
+
+    def run_loop(self) -> None:
+        """Look after the stack about once a second until told to stop.
+
+        A fresh agent waits for its first request, which says whether there is anything to look
+        after; only one that was asked to resume begins by itself.
+        """
+        rounds = 0
+        while not self._stop.wait(LOOK_EVERY_S):
+            if not self._started or not self._turn.acquire(blocking=False):
+                continue
+            try:
+                self._look_after(rounds)
+            except Exception:  # the loop's edge: whatever it was, the next round tries again
+                log.exception("a round of the loop failed")
+            finally:
+                self._turn.release()
+            rounds += 1
+
+    def recover(self, report: Report) -> None:
+        """Undo what an earlier agent left half done, then look after what is recorded."""
+        with self._change("undoing an interrupted change"):
+            roll_back(self._supervisor, report)
+
+    def stop(self) -> None:
+        """End the loop; servers keep running."""
+        self._stop.set()
+        self._cancelled.set()
+
+    def status(self) -> AgentStatus:
+        """Say how the agent and its stack are."""
+        record = self._supervisor.node.read_record()
+        return AgentStatus(
+            pid=os.getpid(),
+            stack=record.desired.stack if record.desired else "",
+            changing=self._changing,
+            foreground=self._foreground,
+            processes=self._supervisor.statuses(self._supervisor.wanted(record)),
+        )
+
+    def up(self, change: Change, report: Report, *, detach: bool) -> None:
+        """Bring a stack up; in the foreground, stay until cancelled and then undo it.
+
+        Raises:
+            ChangeRunningError: Another change is under way, or a foreground stack runs.
+            GpusliceError: It failed, and everything is as it was before.
+        """
+        with self._change(f"bringing up {change.desired.stack}"):
+            roll_back(self._supervisor, report)
+            if self._supervisor.node.read_record().desired is not None and not detach:
+                report(_note("the stack runs detached already and stays so"))
+                detach = True
+            self._bring_up(change, report)
+            self._foreground = not detach
+            if detach:
+                commit(self._supervisor)
+        report(Event(kind=EventKind.READY, text=f"{change.desired.stack} is up"))
+        if not detach:
+            self._stay(report)
+
+    def down(self, report: Report, *, slices: bool, mig_off: bool) -> None:
+        """Take the stack down, also one that is in the foreground of another terminal."""
+        with self._change("taking down", ends_foreground=True):
+            if not self._foreground:
+                roll_back(self._supervisor, report)
+            take_down(self._supervisor, report, slices=slices, mig_off=mig_off)
+            self._foreground = False
+            self._ended.set()
+
+    def cancel(self) -> None:
+        """Stop the change under way, or the foreground stack, and undo it."""
+        self._cancelled.set()
+
+    def _bring_up(self, change: Change, report: Report) -> None:
+        try:
+            bring_up(self._supervisor, change, report, self._check)
+        except BaseException as error:
+            text = error.message if isinstance(error, GpusliceError) else repr(error)
+            report(Event(kind=EventKind.UNDO, text=f"{text} Undoing."))
+            roll_back(self._supervisor, report)
+            raise
+
+    def _stay(self, report: Report) -> None:
+        """Wait for the end of a foreground stack."""
+        while not self._ended.is_set() and not self._cancelled.wait(0.2):
+            pass
+        if self._ended.is_set():
+            report(_note("taken down from another terminal"))
+            return
+        with self._change("ending the foreground stack", ends_foreground=True):
+            roll_back(self._supervisor, report)
+            self._foreground = False
+
+    @contextmanager
+    def _change(self, what: str, *, ends_foreground: bool = False) -> Iterator[None]:
+        if self._foreground and not ends_foreground:
+            raise ChangeRunningError(
+                "A stack runs in the foreground of another terminal.",
+                hint="End it there with Ctrl-C, or run `gpuslice down` first.",
+            )
+        if self._changing or not self._turn.acquire(timeout=30):
+            raise ChangeRunningError(
+                f"Another change is under way: {self._changing or 'a round of the loop'}.",
+                hint="Wait for it to end, then try again.",
+            )
+        self._changing = what
+        if not ends_foreground:
+            self._cancelled.clear()
+            self._ended.clear()
+        try:
+            yield
+        finally:
+            self._started = True
+            self._changing = ""
+            self._turn.release()
+
+    def leave_if_idle(self) -> None:
+        """Leave when there is no stack to look after and nothing is being changed."""
+        if not self._changing and self._supervisor.node.read_record().desired is None:
+            self._leave()
+
+    def _look_after(self, rounds: int) -> None:
+        record = self._supervisor.node.read_record()
+        self._supervisor.step(self._supervisor.wanted(record))
+        if rounds % ROTATE_EVERY == 0:
+            self._supervisor.node.runtime.rotate_logs()
+
+    def _check(self) -> None:
+        if self._cancelled.is_set():
+            raise InterruptedChangeError("Interrupted.", hint="Run `gpuslice up` to try again.")
+
+
+def _note(text: str) -> Event:
+    return Event(kind=EventKind.NOTE, text=text)

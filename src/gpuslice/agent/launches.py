@@ -1,0 +1,99 @@
+"""From what is recorded and what exists to what should run: pure.
+
+Every owned slice that exists and has a replica gets that replica's server; the slice's UUID and
+memory are read from the world, never remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gpuslice.engines.api import ServeRequest
+from gpuslice.engines.catalogue import engine_named
+from gpuslice.model.desired import Desired, DesiredModel, Record
+from gpuslice.model.gpu import Gpu, Observed, Slice
+from gpuslice.model.plan import Owned, ReplicaId
+from gpuslice.model.server import Launch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """What the machine around the GPUs offers to servers.
+
+    Attributes:
+        python: Interpreter that has gpuslice installed.
+        cpu_count: Processors; an engine that computes on the CPU gets its slice's share of them.
+    """
+
+    python: str
+    cpu_count: int
+
+
+def server_launches(record: Record, observed: Observed, host: Host) -> tuple[Launch, ...]:
+    """Describe every server that should run, by replica.
+
+    Slices that have gone, or have no compute instance, get no server: `missing_slices` names them.
+    """
+    if record.desired is None:
+        return ()
+    slices = {s.key: (gpu, s) for gpu in observed.gpus for s in gpu.slices if s.uuid}
+    models = {model.name: model for model in record.desired.models}
+    launches = []
+    for owned in sorted(record.owned, key=lambda o: str(o.replica)):
+        found = slices.get(owned.slice)
+        port = record.port_of(owned.replica) if owned.replica else None
+        if owned.replica is None or found is None or port is None:
+            continue
+        if (model := models.get(owned.replica.model)) is None:
+            continue
+        request = _request(record.desired, model, owned.replica, *found, port=port, host=host)
+        launches.append(engine_named(model.engine, python=host.python).launch(request))
+    return tuple(launches)
+
+
+def missing_slices(record: Record, observed: Observed) -> tuple[Owned, ...]:
+    """Name the slices that should carry a server and are not there any more."""
+    if record.desired is None:
+        return ()
+    there = {s.key for gpu in observed.gpus for s in gpu.slices if s.uuid}
+    return tuple(o for o in record.owned if o.replica is not None and o.slice not in there)
+
+
+def cpu_threads(slice_: Slice, gpu: Gpu, cpu_count: int) -> int:
+    """Give a CPU engine the share of the processors that its slice has of the GPU, at least one."""
+    memory_slices = gpu.geometry.memory_slices if gpu.geometry else slice_.placement.size
+    return max(1, cpu_count * slice_.placement.size // memory_slices)
+
+
+def lease_ports(
+    replicas: tuple[ReplicaId, ...], held: Mapping[ReplicaId, int], fresh: Mapping[ReplicaId, int]
+) -> dict[ReplicaId, int]:
+    """Keep the port a replica has; give the others their fresh one."""
+    return {replica: held.get(replica) or fresh[replica] for replica in replicas}
+
+
+def _request(
+    desired: Desired,
+    model: DesiredModel,
+    replica: ReplicaId,
+    gpu: Gpu,
+    slice_: Slice,
+    *,
+    port: int,
+    host: Host,
+) -> ServeRequest:
+    return ServeRequest(
+        stack=desired.stack,
+        replica=replica,
+        source=model.source,
+        slice_uuid=slice_.uuid or "",
+        slice_memory_mib=slice_.memory_mib,
+        port=port,
+        context_tokens=model.context_tokens,
+        concurrency=model.concurrency,
+        args=model.args,
+        command=model.command,
+        environment=model.environment,
+        threads=cpu_threads(slice_, gpu, host.cpu_count),
+    )

@@ -1,0 +1,146 @@
+"""From a stack file to a checked plan, changing nothing.
+
+The one path that ``plan``, ``up`` and ``cost`` share, so that what is shown is what is done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpuslice.agent.node import Node
+from gpuslice.errors import NoGpuError, NoRoomError
+from gpuslice.hardware import MIG_PRODUCTS
+from gpuslice.model.desired import Change, Desired, DesiredGateway, DesiredModel, Record
+from gpuslice.model.gpu import Observed
+from gpuslice.model.plan import Demand, Plan
+from gpuslice.planner.admission import check_demands, choose_gpus
+from gpuslice.planner.check import check_plan
+from gpuslice.planner.plan import plan
+from gpuslice.stack.load import LoadedStack
+from gpuslice.stack.schema import ModelEntry
+from gpuslice.stack.sources import check_sources, resolve_source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A stack file, thought through.
+
+    Attributes:
+        loaded: The file.
+        desired: What it asks for, resolved.
+        demands: What it asks of the planner.
+        record: What was recorded when the plan was made.
+        observed: The GPUs when the plan was made.
+        plan: The checked answer.
+    """
+
+    loaded: LoadedStack
+    desired: Desired
+    demands: tuple[Demand, ...]
+    record: Record
+    observed: Observed
+    plan: Plan
+
+    @property
+    def change(self) -> Change:
+        """What to ask of the agent.
+
+        Raises:
+            NoRoomError: Some replicas have no slice: such a plan is shown, never carried out.
+        """
+        if self.plan.unplaced:
+            raise no_room(self.plan)
+        return Change(desired=self.desired, plan=self.plan)
+
+
+def prepare(node: Node, loaded: LoadedStack) -> Prepared:
+    """Plan a stack on a machine as it is now. Changes nothing.
+
+    Raises:
+        StackError: A model file is missing, or a size cannot be told.
+        PlanningError: A GPU or profile that is not there, or a model that fits nothing.
+        DriverError: The GPUs cannot be read, or have no MIG.
+    """
+    check_sources(loaded)
+    observed = node.driver.read()
+    if not observed.gpus:
+        raise NoGpuError("The NVIDIA driver is here, but it shows no GPU.", hint="nvidia-smi -L")
+    gpus = choose_gpus(observed, loaded.stack.gpus, mig_products=MIG_PRODUCTS)
+    demands = tuple(
+        _demand(name, entry, loaded.folder) for name, entry in loaded.stack.models.items()
+    )
+    check_demands(observed, demands, gpus)
+    record = node.read_record()
+    made = plan(observed, demands, record.owned, gpus=gpus)
+    check_plan(made, observed, demands, record.owned)
+    return Prepared(
+        loaded=loaded,
+        desired=resolve(loaded),
+        demands=demands,
+        record=record,
+        observed=observed,
+        plan=made,
+    )
+
+
+def resolve(loaded: LoadedStack) -> Desired:
+    """Turn a stack file into what the agent needs, with absolute paths and chosen engines."""
+    stack = loaded.stack
+    keys = stack.gateway.api_keys_file
+    return Desired(
+        stack=stack.name,
+        stack_file=str(loaded.path.absolute()),
+        digest=loaded.digest,
+        models=tuple(_model(name, e, loaded.folder) for name, e in stack.models.items()),
+        gateway=DesiredGateway(
+            host=stack.gateway.host,
+            port=stack.gateway.port,
+            api_keys_file=str((loaded.folder / keys).absolute()) if keys else "",
+        ),
+    )
+
+
+def no_room(plan: Plan) -> NoRoomError:
+    """Say which replicas find no slice, and why."""
+    total = len(plan.seats) + len(plan.unplaced)
+    return NoRoomError(
+        f"{len(plan.unplaced)} of {total} replicas find no slice; nothing was changed.",
+        hint="Ask for fewer replicas or smaller slices; `gpuslice profiles` shows what is free.",
+        details=tuple(f"{u.replica}: {u.reason}" for u in plan.unplaced),
+    )
+
+
+def _demand(name: str, entry: ModelEntry, folder: Path) -> Demand:
+    if entry.slice is not None:
+        return Demand(
+            model=name, replicas=entry.replicas, profile=entry.slice, reason="asked for by name"
+        )
+    if entry.memory is not None:
+        return Demand(
+            model=name, replicas=entry.replicas, memory_mib=entry.memory, reason="as `memory:` says"
+        )
+    from gpuslice.sizing import size_model
+
+    sized = size_model(
+        resolve_source(entry.model or "", folder),
+        engine=entry.engine_name,
+        context_tokens=entry.context_tokens,
+        concurrency=entry.concurrency,
+    )
+    return Demand(
+        model=name, replicas=entry.replicas, memory_mib=sized.memory_mib, reason=sized.reason
+    )
+
+
+def _model(name: str, entry: ModelEntry, folder: Path) -> DesiredModel:
+    return DesiredModel(
+        name=name,
+        engine=entry.engine_name,
+        source=resolve_source(entry.model, folder) if entry.model else "",
+        context_tokens=entry.context_tokens,
+        concurrency=entry.concurrency,
+        args=entry.args,
+        command=entry.command,
+        environment=tuple(sorted(entry.environment.items())),
+    )

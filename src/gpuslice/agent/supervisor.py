@@ -1,0 +1,142 @@
+"""Keep the processes of a stack as they should be: observe, reconcile, act.
+
+The deciding is in `reconcile`; here is the looking and the doing, once per call. The supervisor is
+owned by the agent's daemon, which calls it from one thread at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import assert_never
+
+from gpuslice.agent.gateway_control import GatewayControl
+from gpuslice.agent.launches import server_launches
+from gpuslice.agent.node import Node
+from gpuslice.agent.reconcile import (
+    Action,
+    Attempts,
+    Register,
+    Seen,
+    Start,
+    Stop,
+    Unregister,
+    attempt,
+    reconcile,
+)
+from gpuslice.agent.status import ProcessStatus
+from gpuslice.errors import GatewayError, GpusliceError, RecordError
+from gpuslice.model.desired import Record
+from gpuslice.model.server import Launch, Role, RunningServer
+from gpuslice.runtime.ready import is_ready
+
+log = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """Observes and acts for one machine.
+
+    Attributes:
+        node: The machine.
+        gateway: Its gateway.
+    """
+
+    def __init__(self, node: Node, *, clock: Callable[[], float] = time.time) -> None:
+        self.node = node
+        self.gateway = GatewayControl(node)
+        self._clock = clock
+        self._ready: dict[str, int] = {}
+        self._attempts: dict[str, Attempts] = {}
+        self._starts: dict[str, int] = {}
+
+    def wanted(self, record: Record) -> tuple[Launch, ...]:
+        """Describe everything that should run: the servers, and the gateway in front of them."""
+        if record.desired is None:
+            return ()
+        servers = server_launches(record, self.node.driver.read(), self.node.host)
+        return (*servers, self.gateway.launch(record))
+
+    def look(self, wanted: Sequence[Launch]) -> Seen:
+        """See what runs, what is ready, and what the gateway knows."""
+        processes = self.node.runtime.list()
+        self._forget_ended(processes)
+        paths = {launch.name: launch.health_path for launch in wanted}
+        for process in processes:
+            path = paths.get(process.name)
+            if not path or process.name in self._ready:
+                continue
+            if is_ready(process.host, process.port, path):
+                self._ready[process.name] = process.pid
+        gateway = next((p for p in processes if p.role is Role.GATEWAY), None)
+        workers = None
+        if gateway is not None and gateway.name in self._ready:
+            with suppress(GatewayError, RecordError):
+                workers = self.gateway.workers()
+        return Seen(processes=processes, ready=frozenset(self._ready), workers=workers)
+
+    def due(self, wanted: Sequence[Launch], seen: Seen) -> tuple[Action, ...]:
+        """Say what has to be done now."""
+        return reconcile(wanted, seen, self._attempts, self._clock())
+
+    def step(self, wanted: Sequence[Launch]) -> None:
+        """Look once and do what has to be done; failures are logged and met again next time."""
+        for action in self.due(wanted, self.look(wanted)):
+            try:
+                self.act(action)
+            except GpusliceError as error:
+                log.warning("%s: %s", error.code, error.message)
+
+    def act(self, action: Action) -> None:
+        """Do one thing.
+
+        Raises:
+            RuntimeFailure: A process could not be started or stopped.
+            GatewayError: The gateway refused.
+        """
+        match action:
+            case Start(launch=launch):
+                self._attempts[launch.name] = attempt(
+                    self._attempts.get(launch.name), self._clock()
+                )
+                self._starts[launch.name] = self._starts.get(launch.name, 0) + 1
+                log.info("starting %s on port %d", launch.name, launch.port)
+                if launch.role is Role.GATEWAY:
+                    self.gateway.write_settings(self.node.read_record())
+                self.node.runtime.start(launch)
+            case Stop(process=process):
+                log.info("stopping %s (pid %d)", process.name, process.pid)
+                self.node.runtime.stop(process)
+            case Register(url=url):
+                log.info("gateway: adding %s", url)
+                self.gateway.register(url)
+            case Unregister(worker_id=worker_id):
+                log.info("gateway: removing %s", worker_id)
+                self.gateway.unregister(worker_id)
+            case _:
+                assert_never(action)
+
+    def start_counting_anew(self) -> None:
+        """Forget earlier starts: a new change has its own chances."""
+        self._attempts.clear()
+        self._starts.clear()
+
+    def started(self, name: str) -> bool:
+        """Tell whether a process was started since the counting began."""
+        return name in self._attempts
+
+    def statuses(self, wanted: Sequence[Launch]) -> tuple[ProcessStatus, ...]:
+        """Say how each wanted process is."""
+        return tuple(
+            ProcessStatus(
+                name=launch.name,
+                ready=launch.name in self._ready,
+                restarts=max(0, self._starts.get(launch.name, 1) - 1),
+            )
+            for launch in wanted
+        )
+
+    def _forget_ended(self, processes: Sequence[RunningServer]) -> None:
+        alive = {process.name: process.pid for process in processes}
+        self._ready = {n: pid for n, pid in self._ready.items() if alive.get(n) == pid}

@@ -1,0 +1,38 @@
+"""Options that several commands share, so that they read and mean the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from gpuslice.model.machine import Machine
+
+DEFAULT_FILE = Path("gpuslice.yaml")
+
+Simulate = Annotated[
+    str,
+    typer.Option(
+        "--simulate",
+        envvar="GPUSLICE_SIMULATE",
+        metavar="BOARD[:N][,…]",
+        help="Use simulated GPUs, such as a100-80gb or a100-80gb:2,h100-80gb. Servers stay real.",
+        rich_help_panel="Machine",
+    ),
+]
+
+StackFile = Annotated[
+    Path,
+    typer.Option("--file", "-f", metavar="FILE", help="The stack file."),
+]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+def machine_of(simulate: str) -> Machine:
+    """Resolve the machine a command is about and label the screen when it is simulated."""
+    from gpuslice.agent.node import machine_for
+
+    return machine_for(simulate.strip())

@@ -1,0 +1,1 @@
+"""Values in, rich renderables out: no reading, no deciding, nothing but how things look."""

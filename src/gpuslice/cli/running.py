@@ -1,0 +1,208 @@
+"""``up`` and ``down``: the two commands that change something.
+
+Both ask the agent and show what it reports. The agent is started where there is none.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gpuslice.cli.options import DEFAULT_FILE, Simulate, StackFile, machine_of
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from gpuslice.agent.client import AgentClient
+    from gpuslice.agent.node import Node
+    from gpuslice.agent.prepare import Prepared
+    from gpuslice.model.machine import Machine
+
+ShowCommands = Annotated[
+    bool,
+    typer.Option("--show-commands", help="Show beside each step what you would have typed."),
+]
+
+
+def up(
+    *,
+    file: StackFile = DEFAULT_FILE,
+    simulate: Simulate = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Leave it running and give the terminal back.")
+    ] = False,
+    show_commands: ShowCommands = False,
+) -> None:
+    """Plan, ask, make the slices, start the servers, and wait until they answer.
+
+    Without -d the stack belongs to this terminal: Ctrl-C, at any time, ends where it began. Run it
+    again with an edited file and only what has to change is changed.
+    """
+    from gpuslice.agent.client import ensure_agent
+    from gpuslice.agent.node import open_node
+    from gpuslice.cli.console import banner
+    from gpuslice.stack.load import load_stack
+
+    machine = machine_of(simulate)
+    loaded = load_stack(file)
+    banner(machine)
+    node = open_node(machine)
+    _finish_interrupted(machine, show_commands=show_commands)
+    from gpuslice.agent.prepare import prepare
+
+    prepared = prepare(node, loaded)
+    _show_and_ask(prepared, yes=yes)
+    _bring_up(ensure_agent(machine), prepared, detach=detach, show_commands=show_commands)
+
+
+def down(
+    *,
+    simulate: Simulate = "",
+    slices: Annotated[
+        bool, typer.Option("--slices", help="Also remove the slices of this stack.")
+    ] = False,
+    mig_off: Annotated[
+        bool,
+        typer.Option("--mig-off", help="Also switch MIG mode off (implies --slices)."),
+    ] = False,
+    show_commands: ShowCommands = False,
+) -> None:
+    """Stop the servers and the gateway; never touch what is not ours."""
+    from gpuslice.agent.client import ensure_agent, wait_until_gone
+    from gpuslice.agent.node import open_node
+    from gpuslice.cli.console import banner, out
+
+    machine = machine_of(simulate)
+    banner(machine)
+    node = open_node(machine)
+    client = ensure_agent(machine)
+    payload = {"slices": slices or mig_off, "mig_off": mig_off}
+    _follow(client, "/v1/down", payload, show_commands=show_commands)
+    wait_until_gone(machine)
+    out().print(_remainder(node))
+
+
+def _finish_interrupted(machine: Machine, *, show_commands: bool) -> None:
+    """Undo what a killed agent left half done, before anything is planned on top of it."""
+    from gpuslice.agent.client import ensure_agent
+    from gpuslice.agent.node import record_store
+    from gpuslice.cli.console import err
+
+    if record_store(machine).read_journal() is None:
+        return
+    client = ensure_agent(machine)
+    status = client.status()
+    if status is not None and (status.foreground or status.changing):
+        return  # it is not half done: it is being done, and the agent will say so
+    err().print("[yellow]An earlier change was interrupted; undoing it first.[/]")
+    _follow(client, "/v1/recover", {}, show_commands=show_commands)
+
+
+def _show_and_ask(prepared: Prepared, *, yes: bool) -> None:
+    from gpuslice.cli.console import err, out
+    from gpuslice.cli.render.plan import plan_view
+
+    out().print(plan_view(prepared))
+    _ = prepared.change  # raises when something found no slice: nothing is asked then
+    if yes or not (prepared.plan.changes or _is_new(prepared)):
+        return
+    if not sys.stdin.isatty():
+        message = "Standard input is no terminal: say --yes to go ahead without being asked."
+        raise typer.BadParameter(message, param_hint="--yes")
+    if not typer.confirm("Go ahead?", default=True, err=True):
+        err().print("Nothing was changed.")
+        raise typer.Exit(1)
+
+
+def _is_new(prepared: Prepared) -> bool:
+    return prepared.record.desired != prepared.desired
+
+
+def _bring_up(
+    client: AgentClient, prepared: Prepared, *, detach: bool, show_commands: bool
+) -> None:
+    from pydantic import TypeAdapter
+
+    from gpuslice.cli.console import out
+    from gpuslice.cli.render.progress import Progress
+    from gpuslice.model.desired import Change
+    from gpuslice.model.event import EventKind
+
+    change = TypeAdapter(Change).dump_python(prepared.change, mode="json")
+    payload: dict[str, Any] = {"change": change, "detach": detach}
+    with _ctrl_c_cancels(client) as interrupted, Progress(show_commands=show_commands) as progress:
+        for event in client.events("/v1/up", payload):
+            progress.show(event)
+            if event.kind is EventKind.READY:
+                progress.pause()
+                out().print(_endpoint(prepared, detach=detach))
+    if interrupted:
+        raise typer.Exit(130)
+
+
+def _endpoint(prepared: Prepared, *, detach: bool) -> str:
+    gateway = prepared.desired.gateway
+    host = "127.0.0.1" if gateway.host in ("0.0.0.0", "::") else gateway.host  # noqa: S104 - shown
+    model = prepared.desired.models[0].name
+    key = ' -H "Authorization: Bearer $KEY"' if gateway.api_keys_file else ""
+    body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
+    more = (
+        "gpuslice ps · top · ask · logs · cost · down"
+        if detach
+        else "Ctrl-C takes it down again and leaves the GPUs as they were."
+    )
+    return (
+        f"\n[bold green]Endpoint[/] [bold]http://{host}:{gateway.port}/v1[/]\n"
+        f"curl http://{host}:{gateway.port}/v1/chat/completions{key} "
+        f"-H 'Content-Type: application/json' -d '{body}'\n[dim]{more}[/]"
+    ).replace("[{", r"\[{")
+
+
+def _follow(
+    client: AgentClient, path: str, payload: dict[str, Any], *, show_commands: bool
+) -> None:
+    from gpuslice.cli.render.progress import Progress
+
+    with Progress(show_commands=show_commands) as progress:
+        for event in client.events(path, payload):
+            progress.show(event)
+
+
+@contextmanager
+def _ctrl_c_cancels(client: AgentClient) -> Iterator[list[bool]]:
+    """Turn the first Ctrl-C into a request to undo; a second one leaves that to the agent."""
+    from gpuslice.cli.console import err
+
+    pressed: list[bool] = []
+
+    def on_interrupt(_number: int, _frame: FrameType | None) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(True)
+        err().print("\n[yellow]Interrupted: undoing. Ctrl-C again leaves that to the agent.[/]")
+        client.cancel()
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _remainder(node: Node) -> str:
+    """Say what is left after ``down``."""
+    record = node.read_record()
+    processes = node.runtime.list()
+    owned = {o.slice for o in record.owned}
+    slices = [s for gpu in node.driver.read().gpus for s in gpu.slices if s.key in owned]
+    left = [f"{process.name} (pid {process.pid})" for process in processes]
+    left += [f"slice {s.profile} at {s.placement}" for s in slices]
+    if not left:
+        return "Down. Nothing of it is left."
+    return "Down. Left: " + ", ".join(left) + ". Remove slices with: gpuslice down --slices"

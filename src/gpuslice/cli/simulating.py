@@ -1,0 +1,76 @@
+"""``simulate``: looking at and handling the simulated machine itself."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gpuslice.cli.options import Simulate, machine_of
+
+if TYPE_CHECKING:
+    from gpuslice.model.machine import Machine
+
+app = typer.Typer(
+    name="simulate",
+    no_args_is_help=True,
+    help="Simulated GPUs: which there are, run other NVML tools on them, restart the machine.",
+)
+
+
+@app.command()
+def boards() -> None:
+    """List the boards that can be simulated."""
+    from rich.table import Table
+
+    from gpuslice.cli.console import out
+    from gpuslice.hardware import load_boards
+
+    table = Table(box=None)
+    for name in ("board", "product", "memory", "profiles"):
+        table.add_column(name)
+    for board in load_boards():
+        profiles = ", ".join(p.name for p in board.geometry.profiles) or "no MIG"
+        table.add_row(board.key, board.names[0], f"{board.memory_mib or 0:,} MiB", profiles)
+    out().print(table)
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def run(
+    command: Annotated[list[str], typer.Argument(help="The command, such as: gpustat")],
+    *,
+    simulate: Simulate = "",
+) -> None:
+    """Run any tool written on pynvml (nvitop, gpustat …) on the simulated GPUs.
+
+    Example: gpuslice simulate run --simulate a100-80gb -- gpustat
+    """
+    from gpuslice.simulator import tool_environment
+
+    machine = _simulated(simulate)
+    environment = {**os.environ, **tool_environment(machine.simulator_dir, machine.simulation)}
+    try:
+        os.execvpe(command[0], command, environment)  # noqa: S606 - the user's own command line
+    except FileNotFoundError as error:
+        raise typer.BadParameter(f"{command[0]} is not installed") from error
+
+
+@app.command()
+def reboot(*, simulate: Simulate = "") -> None:
+    """Restart the simulated machine: slices go, and Hopper and later forget MIG mode."""
+    from gpuslice import simulator
+    from gpuslice.cli.console import banner, out
+
+    machine = _simulated(simulate)
+    banner(machine)
+    simulator.load(machine.simulator_dir, machine.simulation)
+    simulator.reboot(machine.simulator_dir)
+    out().print("The simulated machine has been restarted.")
+
+
+def _simulated(simulate: str) -> Machine:
+    machine = machine_of(simulate)
+    if not machine.simulated:
+        raise typer.BadParameter("name the simulated GPUs", param_hint="--simulate")
+    return machine

@@ -1,0 +1,116 @@
+"""What a stack file asks for, resolved: sources are absolute, engines are chosen.
+
+Values only. This is what the command line hands to the agent and what the agent writes down, so
+that a restarted agent knows what should run without reading the stack file again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gpuslice.model.gpu import SliceKey
+from gpuslice.model.plan import Owned, Plan, ReplicaId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredModel:
+    """One model of a stack, without its number of replicas (the plan's seats say that).
+
+    Attributes:
+        name: Name in the stack file, and what clients send as ``model``.
+        engine: ``vllm``, ``llama.cpp`` or ``command``.
+        source: Hub name, absolute folder, or absolute ``.gguf`` path.
+        context_tokens: Longest context of one request, tokens.
+        concurrency: Requests answered at the same time by one replica.
+        args: The user's own arguments.
+        command: The user's own argument vector (engine ``command``).
+        environment: The user's own variables.
+    """
+
+    name: str
+    engine: str
+    source: str
+    context_tokens: int
+    concurrency: int
+    args: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredGateway:
+    """The one endpoint.
+
+    Attributes:
+        host: Address it listens on.
+        port: Port it listens on.
+        api_keys_file: Absolute path of the client keys, one per line; "" for no keys.
+    """
+
+    host: str
+    port: int
+    api_keys_file: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """A whole stack.
+
+    Attributes:
+        stack: Its name.
+        stack_file: Where it was read from.
+        digest: SHA-256 of the file's bytes, to tell when it has been edited since.
+        models: Its models, in the file's order.
+        gateway: The endpoint.
+    """
+
+    stack: str
+    stack_file: str
+    digest: str
+    models: tuple[DesiredModel, ...]
+    gateway: DesiredGateway
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What ``up`` asks of the agent: this stack, by exactly this plan."""
+
+    desired: Desired
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortLease:
+    """The port a replica's server listens on; it keeps it over restarts."""
+
+    replica: ReplicaId
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What gpuslice writes down about a machine: only what cannot be read back.
+
+    Attributes:
+        boot_id: Life of the driver that the slices belong to; they never survive into the next.
+        desired: The stack that should run, or None after ``down``.
+        owned: Slices that are ours, with the replica each was made for.
+        ports: Ports of the servers.
+        gateway_metrics_port: Private port of the gateway's metrics; 0 before it was chosen.
+        mig_enabled: GPUs on which we switched MIG on.
+    """
+
+    boot_id: str = ""
+    desired: Desired | None = None
+    owned: tuple[Owned, ...] = ()
+    ports: tuple[PortLease, ...] = ()
+    gateway_metrics_port: int = 0
+    mig_enabled: tuple[str, ...] = ()
+
+    def port_of(self, replica: ReplicaId) -> int | None:
+        """Return the port leased to a replica, or None."""
+        return next((lease.port for lease in self.ports if lease.replica == replica), None)
+
+    def owner_of(self, key: SliceKey) -> Owned | None:
+        """Return our note about a slice, or None where it is not ours."""
+        return next((owned for owned in self.owned if owned.slice == key), None)
