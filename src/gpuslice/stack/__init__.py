@@ -1,1 +1,1 @@
-"""The stack file: schema, parsing with lines, starter file."""
+"""The stack file: its schema, its reader that reports every problem at once, and its starter."""

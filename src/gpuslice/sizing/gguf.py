@@ -1,0 +1,247 @@
+"""The header of a GGUF file: what the model is, and which tensors it holds.
+
+Our own reader, because the published ``gguf`` package builds a Python object for every token and
+merge of the vocabulary: several seconds for a file of 100 MB, where a plan should take none. This
+one keeps single values and short lists of numbers, and steps over the rest: milliseconds, whatever
+the size of the file.
+
+Nothing in a header is believed: every count and length is held against the size of the file before
+it is used, so that a broken or hostile file costs no more than a good one.
+
+Source: ggml, docs/gguf.md (versions 2 and 3); tensor types as in ggml.h and ggml-common.h.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpuslice.errors import SizingError
+
+Value = int | float | bool | str | tuple[int, ...]
+
+_MAGIC = b"GGUF"
+_VERSIONS = (2, 3)
+_MOST_KEYS = 1_000_000
+_MOST_STRINGS = 16_000_000
+_MOST_NUMBERS_KEPT = 4096  # heads per layer are kept; token types and scores are not
+_MOST_DIMENSIONS = 4
+_STRING, _ARRAY = 8, 9
+_NUMBERS = {
+    # Metadata value types and how struct reads them.
+    0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q",
+    12: "<d",
+}  # fmt: skip
+_TENSOR_TYPES = {
+    # Tensor types: (elements in a block, bytes of a block).
+    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34),
+    9: (32, 36), 10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210),
+    15: (256, 292), 16: (256, 66), 17: (256, 74), 18: (256, 98), 19: (256, 50), 20: (32, 18),
+    21: (256, 110), 22: (256, 82), 23: (256, 136), 24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8),
+    28: (1, 8), 29: (256, 56), 30: (1, 2), 34: (256, 54), 35: (256, 66), 39: (32, 17),
+    40: (64, 36),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GgufTensor:
+    """One tensor.
+
+    Attributes:
+        name: Such as ``blk.0.attn_q.weight``.
+        shape: Elements in each dimension.
+        offset: Where it starts behind the header, bytes.
+        bytes: What it takes, bytes.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    offset: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GgufHeader:
+    """The header of one file.
+
+    Attributes:
+        version: 2 or 3.
+        metadata: Single values, and short lists of whole numbers, by key.
+        lengths: Number of elements of every list, by key, also of those that were stepped over.
+        tensors: In the order of the file.
+    """
+
+    version: int
+    metadata: dict[str, Value]
+    lengths: dict[str, int]
+    tensors: tuple[GgufTensor, ...]
+
+    @property
+    def architecture(self) -> str:
+        """Such as ``llama`` or ``qwen3``; "" where the file does not tell."""
+        return str(self.metadata.get("general.architecture", ""))
+
+    @property
+    def weights_bytes(self) -> int:
+        """All tensors as stored, bytes."""
+        return sum(tensor.bytes for tensor in self.tensors)
+
+
+def read_gguf(path: Path) -> GgufHeader:
+    """Read the header of a GGUF file.
+
+    Raises:
+        SizingError: It is no GGUF file, of a version or tensor type that is not known, or cut off.
+    """
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _Reader(path, data).header()
+    except (OSError, ValueError) as error:  # ValueError: an empty file cannot be mapped
+        raise SizingError(
+            f"{path} cannot be read as a GGUF file: {error}", hint="fetch the file again"
+        ) from error
+
+
+class _Reader:
+    """Walks through one header; owned by `read_gguf` and gone with it."""
+
+    def __init__(self, path: Path, data: mmap.mmap) -> None:
+        self._path = path
+        self._data = data
+        self._at = 0
+        self._strings = 0
+
+    def header(self) -> GgufHeader:
+        """Read everything in front of the tensors' data, and check that the data is there."""
+        version = self._version()
+        tensor_count = self._count("tensors", _MOST_KEYS)
+        key_count = self._count("keys", _MOST_KEYS)
+        metadata: dict[str, Value] = {}
+        lengths: dict[str, int] = {}
+        for _ in range(key_count):
+            key = self._string()
+            value = self._value(self._number("<I"), key, lengths)
+            if value is not None:
+                metadata[key] = value
+        tensors = tuple(self._tensor() for _ in range(tensor_count))
+        self._check_data(tensors, metadata.get("general.alignment", 32))
+        return GgufHeader(version=version, metadata=metadata, lengths=lengths, tensors=tensors)
+
+    def _version(self) -> int:
+        if self._data[:4] != _MAGIC:
+            raise self._broken("does not start with 'GGUF'", hint="is it a GGUF file at all?")
+        self._at = 4
+        version = int(self._number("<I"))
+        if version not in _VERSIONS:
+            swapped = int.from_bytes(version.to_bytes(4, "little"), "big")
+            text = f"is GGUF version {version}; versions 2 and 3 are known"
+            if swapped in _VERSIONS:
+                text = "is written for big-endian machines"
+            raise self._broken(text, hint="convert the model again with a current llama.cpp")
+        return version
+
+    def _value(self, kind: float, key: str, lengths: dict[str, int]) -> Value | None:
+        if kind == _STRING:
+            return self._string()
+        if kind == _ARRAY:
+            return self._array(key, lengths)
+        return self._number(self._format(kind))
+
+    def _array(self, key: str, lengths: dict[str, int]) -> tuple[int, ...] | None:
+        """Read a list: keep it where it is short and of whole numbers, step over it otherwise."""
+        kind = self._number("<I")
+        if kind == _ARRAY:
+            raise self._broken(f"has a list of lists ({key!r}), which no model has")
+        if kind == _STRING:
+            lengths[key] = self._skip_strings()
+            return None
+        form = self._format(kind)
+        count = self._count(f"elements of {key!r}", len(self._data), each=struct.calcsize(form))
+        lengths[key] = count
+        if count > _MOST_NUMBERS_KEPT or form in {"<f", "<d"}:
+            self._at += count * struct.calcsize(form)
+            return None
+        return tuple(int(self._number(form)) for _ in range(count))
+
+    def _skip_strings(self) -> int:
+        count = self._count("strings", _MOST_STRINGS, each=8)
+        self._strings += count
+        if self._strings > _MOST_STRINGS:
+            raise self._broken(f"has more than {_MOST_STRINGS:,} strings")
+        at, data, end = self._at, self._data, len(self._data)
+        length_at: Callable[[mmap.mmap, int], tuple[int]] = struct.Struct("<Q").unpack_from
+        for _ in range(count):  # the one loop that is long: 300,000 turns for a large vocabulary
+            if at + 8 > end:
+                raise self._cut_off()
+            at += 8 + length_at(data, at)[0]
+        self._at = at
+        self._need(0)
+        return count
+
+    def _tensor(self) -> GgufTensor:
+        name = self._string()
+        dimensions = int(self._number("<I"))
+        if dimensions > _MOST_DIMENSIONS:
+            raise self._broken(f"has a tensor of {dimensions:,} dimensions ({name!r})")
+        shape = tuple(int(self._number("<Q")) for _ in range(dimensions))
+        kind, offset = int(self._number("<I")), int(self._number("<Q"))
+        if kind not in _TENSOR_TYPES:
+            hint = "say `slice:` or `memory:` for this model"
+            raise self._broken(f"has a tensor of the unknown type {kind} ({name!r})", hint=hint)
+        block, block_bytes = _TENSOR_TYPES[kind]
+        size = math.prod(shape) * block_bytes // block
+        return GgufTensor(name=name, shape=shape, offset=offset, bytes=size)
+
+    def _check_data(self, tensors: tuple[GgufTensor, ...], alignment: Value) -> None:
+        """Hold the tensors against the file: the last of them has to end inside it."""
+        if not isinstance(alignment, int) or not 1 <= alignment <= 1024**2:
+            raise self._broken(f"has the alignment {alignment!r}")
+        start = math.ceil(self._at / alignment) * alignment
+        end = max((start + tensor.offset + tensor.bytes for tensor in tensors), default=start)
+        if tensors and end > len(self._data):
+            missing = end - len(self._data)
+            text = f"is cut off: {missing:,} of {end:,} bytes are missing"
+            raise self._broken(text, hint="fetch the file again")
+
+    def _count(self, what: str, most: int, *, each: int = 1) -> int:
+        """Read a count and refuse one that the file cannot hold."""
+        count = int(self._number("<Q"))
+        if count > most or count * each > len(self._data):
+            raise self._broken(f"claims {count:,} {what}, more than such a file can hold")
+        return count
+
+    def _string(self) -> str:
+        length = int(self._number("<Q"))
+        self._need(length)
+        raw = self._data[self._at : self._at + length]
+        self._at += length
+        return raw.decode("utf-8", errors="replace")
+
+    def _number(self, form: str) -> int | float:
+        size = struct.calcsize(form)
+        self._need(size)
+        (number,) = struct.unpack_from(form, self._data, self._at)
+        self._at += size
+        assert isinstance(number, int | float), "formats read numbers only"
+        return number
+
+    def _format(self, kind: float) -> str:
+        form = _NUMBERS.get(int(kind))
+        if form is None:
+            raise self._broken(f"has a value of the unknown type {kind}")
+        return form
+
+    def _need(self, size: int) -> None:
+        if self._at + size > len(self._data):
+            raise self._cut_off()
+
+    def _cut_off(self) -> SizingError:
+        text = f"is cut off inside its header (file of {len(self._data):,} bytes)"
+        return self._broken(text, hint="fetch the file again")
+
+    def _broken(self, text: str, *, hint: str = "fetch the file again") -> SizingError:
+        return SizingError(f"{self._path} {text}", hint=hint)

@@ -1,0 +1,183 @@
+"""How values are written in a stack file: names, memory, profiles, choices of GPUs.
+
+Separate from the schema, because each is a little language with its own pitfalls and its own words
+for them. A parser here takes what YAML gave and returns the value, or raises `NotationError` with
+what is wrong and what would be right.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from decimal import Decimal
+from typing import Literal, Self
+
+from pydantic_core import PydanticCustomError
+
+from gpuslice.stack.problem import shortened
+
+GpuChoice = Literal["all"] | tuple[int | str, ...]
+"""``all``, or NVML indexes and ``GPU-…`` UUIDs."""
+
+MEMORY_PATTERN = r"^[0-9]+(\.[0-9]+)? ?(GiB|MiB|TiB|GB|MB)$"
+PROFILE_PATTERN = r"^[1-9][0-9]?g\.[0-9]+gb(\+me|\+me\.all|-me|\+gfx)?$"
+STACK_NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,39}$"
+MODEL_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+CURRENCY_PATTERN = r"^[A-Z]{3}$"
+
+_MIB = 1024**2
+_UNITS = {"MiB": _MIB, "GiB": 1024**3, "TiB": 1024**4, "MB": 1000**2, "GB": 1000**3}
+_LARGEST_MIB = 16 * 1024**2  # 16 TiB: beyond any GPU, and small enough for every sum
+_GPU_UUID = re.compile(r"GPU-[0-9a-fA-F-]{8,}")
+_OUR_VARIABLES = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class NotationError(PydanticCustomError):
+    """A value is not written as it has to be; the message is fit to be shown as it is."""
+
+    def __new__(cls, text: str) -> Self:
+        """Carry the text through pydantic untouched."""
+        return super().__new__(cls, "notation", "{text}", {"text": text})
+
+
+class BreachError(PydanticCustomError):
+    """Values that cannot stand side by side; the message is fit to be shown as it is."""
+
+    def __new__(cls, text: str) -> Self:
+        """Carry the text through pydantic untouched."""
+        return super().__new__(cls, "breach", "{text}", {"text": text})
+
+
+def stack_name(value: object) -> object:
+    """Check the name of a stack."""
+    return _matching(value, STACK_NAME_PATTERN, "lower-case letters, digits and '-', at most 40")
+
+
+def model_name(value: str) -> str:
+    """Check the name of a model, which is what clients send as ``"model"``."""
+    wanted = "letters, digits, '-', '_' and '.', at most 63, starting with a letter or digit"
+    if not re.fullmatch(MODEL_NAME_PATTERN, value):
+        raise NotationError(f"a model's name is made of {wanted}")
+    return value
+
+
+def currency(value: object) -> object:
+    """Check a currency code."""
+    return _matching(value, CURRENCY_PATTERN, "a code of three capitals, such as EUR")
+
+
+def memory_mib(value: object) -> object:
+    """Turn ``18GiB``, ``18432MiB``, ``19GB`` or a whole number of MiB into MiB, rounded up."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise NotationError(f"must be like 18GiB, 18432MiB or 19GB, not {_shown(value)}")
+    mib = value if isinstance(value, int) else _measured_mib(value)
+    if not 1 <= mib <= _LARGEST_MIB:
+        raise NotationError(f"must be between 1 MiB and {_LARGEST_MIB} MiB (16 TiB), not {mib} MiB")
+    return mib
+
+
+def profile_name(value: object) -> object:
+    """Check how a profile is written; whether a GPU offers it is the planner's question."""
+    if isinstance(value, int | float) or (isinstance(value, str) and value.isdigit()):
+        raise NotationError(_NUMBER_REFUSED.format(value=value))
+    if not isinstance(value, str):
+        raise NotationError(f"must be a profile name such as 3g.40gb, not {_shown(value)}")
+    if re.fullmatch(PROFILE_PATTERN, value):
+        return value
+    raise NotationError(f"'{shortened(value)}' is not a profile name{_profile_advice(value)}")
+
+
+def gpu_choice(value: object) -> GpuChoice:
+    """Check ``all`` or a list of indexes and UUIDs."""
+    if value == "all":
+        return "all"
+    if not isinstance(value, list | tuple):
+        raise NotationError(f"must be 'all' or a list such as [0, 1], not {_shown(value)}")
+    if not value:
+        raise NotationError("names no GPU; write 'all' or a list such as [0, 1]")
+    wrong = [f"{_shown(item)} {said}" for item in value if (said := _gpu_problem(item))]
+    doubles = dict.fromkeys(item for item in value if not wrong and value.count(item) > 1)
+    if wrong or doubles:
+        wrong += [f"names {item} more than once" for item in doubles]
+        raise NotationError("; ".join(wrong))
+    return tuple(value)
+
+
+def written_gpus(choice: GpuChoice) -> str | list[int | str]:
+    """Write a choice of GPUs as it stands in a file."""
+    return "all" if choice == "all" else list(choice)
+
+
+def host(value: object) -> object:
+    """Check an address to listen on: a name or an IP address, no port, no scheme."""
+    return _matching(value, r"^[A-Za-z0-9._:%-]{1,253}$", "an address such as 127.0.0.1 or 0.0.0.0")
+
+
+def variable_name(value: str) -> str:
+    """Check the name of an environment variable; those that bind a server to its slice are ours."""
+    if value in _OUR_VARIABLES or value.startswith("GPUSLICE_"):
+        raise NotationError("is set by gpuslice, to bind the server to its slice; leave it out")
+    if not _VARIABLE.fullmatch(value):
+        raise NotationError("is not a variable name (letters, digits and '_')")
+    return value
+
+
+_NUMBER_REFUSED = (
+    "'{value}' is a number, and profile ids differ between boards: 2g.20gb is id 14 on an A100, "
+    "where id 15 is the double-memory 1g.20gb, and id 14 on an A30 is 1g.6gb; "
+    "write the name, such as 2g.20gb ('gpuslice profiles' lists them)"
+)
+
+
+def _profile_advice(value: str) -> str:
+    lowered = value.strip().lower().removeprefix("mig ").strip()
+    if re.fullmatch(PROFILE_PATTERN, lowered):
+        return f"; write {lowered}"
+    if re.match(r"[1-9]c\.", lowered):
+        return "; it names a compute instance, and gpuslice gives a whole GPU instance: write " + (
+            lowered.partition(".")[2] or "3g.40gb"
+        )
+    return ", which is like 3g.40gb or 1g.10gb+me; 'gpuslice profiles' lists them"
+
+
+def _measured_mib(text: str) -> int:
+    if not re.fullmatch(MEMORY_PATTERN, text) or len(text) > 40:
+        raise NotationError(f"must be like 18GiB, 18432MiB or 19GB, not '{shortened(text)}'")
+    unit = text.lstrip("0123456789. ")
+    amount = Decimal(text.removesuffix(unit).strip())
+    return math.ceil(amount * _UNITS[unit] / _MIB)
+
+
+def _gpu_problem(value: object) -> str:
+    """Say why a value names no GPU, or ""."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1024:
+        return ""
+    if isinstance(value, str) and _GPU_UUID.fullmatch(value):
+        return ""
+    if isinstance(value, str) and value.startswith("MIG-"):
+        return "is a slice; name the GPU (GPU-…) it lies on"
+    return "is neither a GPU's index (0, 1 …) nor its UUID (GPU-…)"
+
+
+def _matching(value: object, pattern: str, wanted: str) -> object:
+    """Check text against a pattern; what is no text is left for pydantic to refuse."""
+    if isinstance(value, str) and not re.fullmatch(pattern, value):
+        raise NotationError(f"must be {wanted}, not '{shortened(value)}'")
+    return value
+
+
+def _shown(value: object) -> str:
+    match value:
+        case str():
+            return f"'{shortened(value)}'"
+        case bool():
+            return "true" if value else "false"
+        case dict():
+            return "a mapping"
+        case list() | tuple():
+            return "a list"
+        case None:
+            return "nothing"
+        case _:
+            return str(value)

@@ -1,0 +1,178 @@
+"""What the schema refused, in plain words and with its place in the file.
+
+Separate, because this is the only part that knows pydantic's error types. Every type the schema can
+raise has its words here; a test over random files holds that nothing else ever comes out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+from gpuslice.stack.document import resolve
+from gpuslice.stack.problem import KeyPath, Problem, did_you_mean, shortened
+from gpuslice.stack.schema import GatewayEntry, ModelEntry, PriceEntry, Stack
+from gpuslice.stack.tree import Document, Listing, Node, Scalar, Table
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+_SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("models.NAME", ModelEntry),
+    ("gateway", GatewayEntry),
+    ("prices.PRODUCT", PriceEntry),
+)
+_ELSEWHERE = {
+    # Words of other tools, and what they are called here.
+    "api_key": "keys never stand in a stack file; put them into a file, one per line, readable by "
+    "its owner only, and name that file as gateway.api_keys_file",
+    "max_model_len": "did you mean 'context_tokens'?",
+    "ctx_size": "did you mean 'context_tokens'?",
+    "n_ctx": "did you mean 'context_tokens'?",
+    "parallel": "did you mean 'concurrency'?",
+    "max_num_seqs": "did you mean 'concurrency'?",
+    "count": "did you mean 'replicas'?",
+    "instances": "did you mean 'replicas'?",
+    "env": "did you mean 'environment'?",
+    "profile": "did you mean 'slice'?",
+    "vram": "did you mean 'memory'?",
+    "image": "gpuslice starts processes, not containers; use engine and args",
+    "<<": "merge keys are not supported; write the keys out",
+}
+_ALIASES = {"api_keys": "api_key", "apikey": "api_key", "key": "api_key", "keys": "api_key"}
+
+
+def problems_of(error: ValidationError, document: Document) -> Iterator[Problem]:
+    """Translate what pydantic found.
+
+    Args:
+        error: What validating the document's plain values raised.
+        document: The document, for the places.
+    """
+    for details in error.errors(include_url=False):
+        kind = details["type"]
+        path = tuple(step for step in details["loc"] if step != "[key]")
+        if kind == "breach":
+            continue  # the rules are run over the raw values, where they find more than the first
+        of_key = kind == "extra_forbidden" or details["loc"][-1:] == ("[key]",)
+        mark = document.key_mark(path) if of_key else document.mark(path)
+        yield Problem(mark=mark, path=path, text=_text(details, path, document.node(path)))
+
+
+def _text(details: ErrorDetails, path: KeyPath, node: Node | None) -> str:
+    kind = details["type"]
+    if kind == "extra_forbidden":
+        return _unknown_key(path)
+    write = _WORDS.get(kind)
+    # A type we have no words for can only be new in pydantic: its own words are better than none.
+    return write(details.get("ctx", {}), node) if write else details["msg"].lower()
+
+
+def _unknown_key(path: KeyPath) -> str:
+    """Say what an unknown key was probably meant to be."""
+    word = str(path[-1])
+    known = _section(path[:-1]).model_fields
+    if elsewhere := _ELSEWHERE.get(_ALIASES.get(word, word)):
+        return f"unknown key; {elsewhere}"
+    if close := did_you_mean(word, known):
+        return f"unknown key{close}"
+    for place, section in _SECTIONS:
+        if word in section.model_fields:
+            return f"unknown key here; it belongs below {place}"
+    if word in Stack.model_fields:
+        return "unknown key here; it belongs at the top of the file"
+    return f"unknown key; known here: {', '.join(known)}"
+
+
+def _section(path: KeyPath) -> type[BaseModel]:
+    match path:
+        case ("models", _):
+            return ModelEntry
+        case ("gateway",):
+            return GatewayEntry
+        case ("prices", _):
+            return PriceEntry
+        case _:
+            return Stack
+
+
+def _whole_number(_: Mapping[str, Any], node: Node | None) -> str:
+    written = node.text if isinstance(node, Scalar) else ""
+    if re.fullmatch(r"[-+]?[0-9]+", written) and len(written) < 18:
+        return f"must be a whole number; write {int(written)} without quotes or leading zeros"
+    if re.fullmatch(r"[0-9][0-9_,' ]*", written) and len(written) < 18:
+        digits = re.sub("[^0-9]", "", written)
+        return f"must be a whole number in digits only; write {int(digits)}"
+    return f"must be a whole number, not {_shown(node)}"
+
+
+def _number(_: Mapping[str, Any], node: Node | None) -> str:
+    if isinstance(node, Scalar) and isinstance(number := resolve(node.text), int | float):
+        return f"must be a number; write {number} without quotes"
+    return f"must be a number such as 1380 or 1.89, not {_shown(node)}"
+
+
+def _wanted_text(_: Mapping[str, Any], node: Node | None) -> str:
+    if isinstance(node, Scalar) and node.text:
+        return f'must be text; write "{shortened(node.text)}" in quotes'
+    return f"must be text, not {_shown(node)}"
+
+
+def _choice(context: Mapping[str, Any], node: Node | None) -> str:
+    choices = re.findall(r"'([^']*)'", str(context.get("expected", "")))
+    word = node.text if isinstance(node, Scalar) else ""
+    text = f"must be {', '.join(choices[:-1])} or {choices[-1]}, not {_shown(node)}"
+    return text + did_you_mean(word, choices)
+
+
+def _wanted(what: str) -> Callable[[Mapping[str, Any], Node | None], str]:
+    return lambda _, node: f"must be {what}, not {_shown(node)}"
+
+
+def _bound(words: str, key: str) -> Callable[[Mapping[str, Any], Node | None], str]:
+    return lambda context, node: f"must be {words} {context[key]:,.0f}, not {_shown(node)}"
+
+
+_MAPPING = "a mapping (keys with their values, indented below it)"
+_WORDS: Mapping[str, Callable[[Mapping[str, Any], Node | None], str]] = {
+    "notation": lambda context, _: str(context["text"]),
+    "missing": lambda _context, _node: "is missing; it needs at least one model",
+    "int_type": _whole_number,
+    "int_from_float": _whole_number,
+    "float_type": _number,
+    "finite_number": _wanted("a finite number"),
+    "string_type": _wanted_text,
+    "string_too_short": lambda _context, _node: "is empty; give it a value or leave the line out",
+    "string_too_long": lambda context, _: f"is longer than {context['max_length']} characters",
+    "tuple_type": _wanted('a list, such as ["--flag", "value"]'),
+    "dict_type": _wanted(_MAPPING),
+    "model_type": _wanted(_MAPPING),
+    "too_short": lambda _context, _node: "is empty; it needs at least one model",
+    "greater_than": _bound("more than", "gt"),
+    "greater_than_equal": _bound("at least", "ge"),
+    "less_than_equal": _bound("at most", "le"),
+    "literal_error": _choice,
+}
+
+
+def _shown(node: Node | None) -> str:
+    """Show what was written."""
+    match node:
+        case Table():
+            return "a mapping"
+        case Listing():
+            return "a list"
+        case Scalar(value=str(text)):
+            return f"'{shortened(text)}'"
+        case Scalar(text=text) if text:
+            return shortened(text)
+        case _:
+            return "nothing"
+
+
+def known_types() -> Iterable[str]:
+    """List the pydantic error types there are words for."""
+    return (*_WORDS, "extra_forbidden", "breach")

@@ -1,0 +1,107 @@
+"""What a stack file can be: valid stacks, and texts that are nearly one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+MODEL_NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
+PROFILES = st.sampled_from(["1g.10gb", "1g.10gb+me", "3g.40gb", "7g.80gb", "1g.24gb-me"])
+MEMORY = st.one_of(st.integers(1, 200_000), st.sampled_from(["18GiB", "17.5GiB", "19GB", "9 MiB"]))
+_NO_PLACEHOLDERS = "{}"  # in a command they would have to be known ones
+CHARACTERS = st.characters(
+    codec="utf-8", exclude_categories=["Cc", "Cs", "Cn"], exclude_characters=_NO_PLACEHOLDERS
+)
+TEXTS = st.text(CHARACTERS, max_size=20)
+SOURCES = st.sampled_from(["Qwen/Qwen3-4B", "./folder", "models/small.gguf", "gpt2", "a b/c"])
+VARIABLES = st.from_regex(r"[A-Z][A-Z_]{0,8}", fullmatch=True).map(lambda name: f"X{name}")
+
+
+def models() -> st.SearchStrategy[dict[str, Any]]:
+    """One model that the schema accepts."""
+    anything = {
+        "replicas": st.integers(1, 1000),
+        "context_tokens": st.integers(1, 100_000),
+        "concurrency": st.integers(1, 64),
+        "environment": st.dictionaries(VARIABLES, TEXTS, max_size=3),
+    }
+    served = st.fixed_dictionaries(
+        {"model": SOURCES},
+        optional={**anything, "args": st.lists(TEXTS, max_size=3), "slice": PROFILES},
+    )
+    commanded = st.fixed_dictionaries(
+        {
+            "engine": st.just("command"),
+            "command": st.lists(TEXTS | st.just("{port}"), min_size=1, max_size=3),
+            "memory": MEMORY,
+        },
+        optional=anything,
+    )
+    return served | commanded
+
+
+def stacks() -> st.SearchStrategy[dict[str, Any]]:
+    """A whole stack that the schema accepts, as plain values."""
+    amounts = st.floats(0.001, 1e9, allow_nan=False) | st.integers(1, 100_000)
+    prices = st.one_of(
+        st.fixed_dictionaries({"per_month": amounts}),
+        st.fixed_dictionaries({"per_hour": amounts, "currency": st.just("USD")}),
+    )
+    return st.fixed_dictionaries(
+        {"models": st.dictionaries(MODEL_NAMES, models(), min_size=1, max_size=4)},
+        optional={
+            "name": st.from_regex(r"[a-z0-9][a-z0-9-]{0,39}", fullmatch=True),
+            "gpus": st.just("all") | st.lists(st.integers(0, 15), min_size=1, unique=True),
+            "gateway": st.fixed_dictionaries({}, optional={"port": st.integers(1, 65535)}),
+            "prices": st.dictionaries(TEXTS, prices, max_size=3),
+        },
+    )
+
+
+def wrong_values() -> st.SearchStrategy[Any]:
+    """Anything that YAML can hold, to be put where something else is expected."""
+    leaves = st.none() | st.booleans() | st.integers() | st.floats() | TEXTS | PROFILES
+    return st.recursive(
+        leaves,
+        lambda below: st.lists(below, max_size=3) | st.dictionaries(TEXTS, below, max_size=3),
+    )
+
+
+def broken_stacks() -> st.SearchStrategy[Any]:
+    """A stack in which any values have been replaced by anything."""
+    return stacks().flatmap(_with_damage)
+
+
+def yaml_like_texts() -> st.SearchStrategy[str]:
+    """Words and punctuation of YAML in any order."""
+    words = ["models", "name", "gpus", "slice", "14", "1e3", "1_0", "~", "<<", "é", "%YAML"]
+    marks = [":", "-", "[", "]", "{", "}", "&a", "*a", "!!str", "!x", '"', "'", "|", ">", "#"]
+    marks += ["---", "...", "?", "@", "`"]
+    space = [" ", "\n", "\n  ", "\t", ": ", "- ", "\u2028", "\x85", "\x00"]
+    return st.lists(st.sampled_from(words + marks + space), max_size=40).map("".join)
+
+
+def _with_damage(stack: dict[str, Any]) -> st.SearchStrategy[Any]:
+    paths = st.sampled_from(list(_paths(stack)))
+    damage = st.lists(st.tuples(paths, wrong_values()), min_size=1, max_size=4)
+    return damage.map(lambda wounds: _damaged(stack, wounds))
+
+
+def _paths(value: Any) -> list[tuple[Any, ...]]:
+    below: list[tuple[Any, ...]] = []
+    if isinstance(value, dict):
+        for key, item in value.items():
+            below += [(key, *path) for path in _paths(item)]
+    return [(), *below]
+
+
+def _damaged(value: Any, wounds: list[tuple[tuple[Any, ...], Any]]) -> Any:
+    for path, wrong in wounds:
+        if path == ():
+            if not isinstance(wrong, dict) or not isinstance(value, dict):
+                return wrong
+            value = {**value, **wrong}
+        elif isinstance(value, dict) and path[0] in value:
+            value = {**value, path[0]: _damaged(value[path[0]], [(path[1:], wrong)])}
+    return value

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from builders import the_small_model
+from gpuslice.errors import SizingError
+from gpuslice.sizing import Sized, size_model
+from model_files import F16, gguf_bytes, qwen3_tensors, write_safetensors
+
+
+def size(source: object, *, engine: str = "vllm") -> Sized:
+    return size_model(str(source), engine=engine, context_tokens=4096, concurrency=4)
+
+
+def write_qwen3(folder: Path, *, config: bool = True) -> None:
+    """Qwen3-0.6B: every tensor in its true size, without its content."""
+    tensors = qwen3_tensors(layers=28, width=1024, inner=3072, kv_heads=8, heads=16, tied=True)
+    write_safetensors(folder / "model.safetensors", tensors)
+    known = {
+        "num_hidden_layers": 28,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+    }
+    if config:
+        (folder / "config.json").write_text(json.dumps(known))
+
+
+def test_real_model_is_sized_to_what_llama_cpp_allocates() -> None:
+    sized = size(the_small_model(), engine="llama.cpp")
+    # llama.cpp logs, with these settings: model buffer 92.10 MiB, KV buffer 360.00 MiB.
+    assert [part.memory_mib for part in sized.parts[:2]] == [93, 360]
+    assert sized.memory_mib < 1024
+    assert sized.reason.startswith("93 MiB weights + 360 MiB KV cache (4 × 4,096 tokens) + ")
+
+
+def test_safetensors_folder_is_sized_to_what_vllm_measured(tmp_path: Path) -> None:
+    write_qwen3(tmp_path)
+    sized = size(tmp_path)
+    # vLLM logs 1.12 GiB of weights for Qwen3-0.6B, and 114,688 bytes per token.
+    assert abs(sized.parts[0].memory_mib / 1024 - 1.12) < 0.02
+    assert sized.parts[1].memory_mib == 114_688 * 4 * 4096 // 1024**2
+
+
+@pytest.mark.parametrize("source", ["Qwen/Qwen3-4B", "gpt2", "org/name-GGUF:Q4_K_M"])
+@pytest.mark.parametrize("engine", ["vllm", "llama.cpp"])
+def test_hub_name_is_unknown(source: str, engine: str) -> None:
+    with pytest.raises(SizingError, match="not on this machine") as caught:
+        size(source, engine=engine)
+    assert "`slice:` or `memory:`" in caught.value.hint
+
+
+def test_what_an_own_command_needs_is_unknown() -> None:
+    with pytest.raises(SizingError, match="engine 'command'"):
+        size(the_small_model(), engine="command")
+
+
+def test_folder_without_config_is_unknown(tmp_path: Path) -> None:
+    write_qwen3(tmp_path, config=False)
+    with pytest.raises(SizingError, match=r"has no config\.json"):
+        size(tmp_path)
+
+
+def test_llama_cpp_is_not_sized_for_a_folder(tmp_path: Path) -> None:
+    write_qwen3(tmp_path)
+    with pytest.raises(SizingError, match=r"no \.gguf file"):
+        size(tmp_path, engine="llama.cpp")
+
+
+def test_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SizingError, match="there is no folder"):
+        size(tmp_path / "none")
+
+
+def test_model_in_parts_is_the_sum_of_its_parts(tmp_path: Path) -> None:
+    (tmp_path / "m-00001-of-00002.gguf").write_bytes(gguf_bytes())
+    half = [("blk.1", (1024, 1024), F16)]
+    (tmp_path / "m-00002-of-00002.gguf").write_bytes(gguf_bytes({}, half))
+    whole = size(tmp_path / "m-00001-of-00002.gguf", engine="llama.cpp")
+    assert whole.parts[0].memory_mib == 3  # 2 MiB and a little, rounded up
+    assert whole == size(tmp_path / "m-00002-of-00002.gguf", engine="llama.cpp")
+
+
+def test_missing_parts_are_listed(tmp_path: Path) -> None:
+    (tmp_path / "m-00002-of-00003.gguf").write_bytes(gguf_bytes())
+    with pytest.raises(SizingError, match="2 of them are missing") as caught:
+        size(tmp_path / "m-00002-of-00003.gguf", engine="llama.cpp")
+    assert caught.value.details == ("m-00001-of-00003.gguf", "m-00003-of-00003.gguf")
+
+
+@pytest.mark.parametrize("name", ["m-00003-of-00002.gguf", "m-00001-of-99999.gguf"])
+def test_part_that_counts_wrongly_is_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(gguf_bytes())
+    with pytest.raises(SizingError, match="counts wrongly"):
+        size(tmp_path / name, engine="llama.cpp")

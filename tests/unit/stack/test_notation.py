@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import pytest
+
+from gpuslice.hardware.boards import load_boards
+from gpuslice.stack import notation
+from gpuslice.stack.notation import NotationError
+
+
+@pytest.mark.parametrize(
+    ("written", "mib"),
+    [
+        ("18GiB", 18432),
+        ("18432MiB", 18432),
+        ("18 GiB", 18432),
+        (18432, 18432),
+        ("19GB", 18120),  # 18119.8 MiB, rounded up: never less than was asked for
+        ("1MB", 1),
+        ("17.5GiB", 17920),
+        ("0.1GiB", 103),
+        ("1TiB", 1024**2),
+    ],
+)
+def test_memory_is_read_in_every_unit(written: object, mib: int) -> None:
+    assert notation.memory_mib(written) == mib
+
+
+@pytest.mark.parametrize("written", ["18", "18G", "18Gi", "18gib", "GiB", "-1GiB", "1e3MiB", "1 B"])
+def test_memory_without_a_clear_unit_is_refused(written: str) -> None:
+    with pytest.raises(NotationError, match="must be like 18GiB, 18432MiB or 19GB"):
+        notation.memory_mib(written)
+
+
+@pytest.mark.parametrize("written", [0, -5, "0GiB", "17TiB", 2**40, "9" * 30 + "GiB"])
+def test_memory_out_of_all_bounds_is_refused(written: object) -> None:
+    with pytest.raises(NotationError, match="between 1 MiB and"):
+        notation.memory_mib(written)
+
+
+@pytest.mark.parametrize("written", [True, 1.5, None, [18], {}])
+def test_memory_of_another_kind_is_refused(written: object) -> None:
+    with pytest.raises(NotationError, match="must be like"):
+        notation.memory_mib(written)
+
+
+def test_every_profile_of_every_known_board_can_be_written() -> None:
+    names = {p.name for board in load_boards() for p in board.geometry.profiles}
+    assert len(names) > 30
+    assert {notation.profile_name(name) for name in names} == names
+
+
+@pytest.mark.parametrize("written", [14, 19, "14", "0", 9.0])
+def test_profile_number_is_refused_with_the_reason(written: object) -> None:
+    with pytest.raises(NotationError, match="profile ids differ between boards") as caught:
+        notation.profile_name(written)
+    text = str(caught.value)
+    assert "2g.20gb is id 14 on an A100" in text
+    assert "id 15 is the double-memory 1g.20gb" in text
+
+
+@pytest.mark.parametrize(
+    ("written", "advice"),
+    [
+        ("3G.40GB", "write 3g.40gb"),
+        ("MIG 3g.40gb", "write 3g.40gb"),
+        ("1c.3g.40gb", "names a compute instance, and gpuslice gives a whole GPU instance: "),
+        ("3g", "which is like 3g.40gb"),
+        ("3g.40gb+foo", "which is like 3g.40gb"),
+        ("large", "which is like 3g.40gb"),
+    ],
+)
+def test_profile_that_is_nearly_one_gets_advice(written: str, advice: str) -> None:
+    with pytest.raises(NotationError, match="is not a profile name") as caught:
+        notation.profile_name(written)
+    assert advice in str(caught.value)
+
+
+@pytest.mark.parametrize("written", [True, None, ["3g.40gb"]])
+def test_profile_of_another_kind_is_refused(written: object) -> None:
+    with pytest.raises(NotationError):
+        notation.profile_name(written)
+
+
+def test_gpus_are_all_or_a_list() -> None:
+    uuid = "GPU-0f0e0d0c-0000-0000-0000-444455556666"
+    assert notation.gpu_choice("all") == "all"
+    assert notation.gpu_choice([1, uuid]) == (1, uuid)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (0, r"must be 'all' or a list such as \[0, 1\], not 0"),
+        ("0", "not '0'"),
+        ([], "names no GPU"),
+        ([0, 1, 0], "names 0 more than once"),
+        ([-1], "-1 is neither"),
+        ([True], "true is neither"),
+        ([[0]], "a list is neither"),
+        (["0"], "'0' is neither"),
+        ([-1, 0, "x"], r"-1 is neither .*; 'x' is neither"),
+        (["MIG-0f0e0d0c-1111"], r"is a slice; name the GPU"),
+        (None, "not nothing"),
+        ({0: 1}, "not a mapping"),
+    ],
+)
+def test_any_other_choice_of_gpus_is_refused(written: object, said: str) -> None:
+    with pytest.raises(NotationError, match=said):
+        notation.gpu_choice(written)
+
+
+@pytest.mark.parametrize("name", ["chat", "Qwen3-4B", "llama-3.1", "a" * 63, "7b", "a_b"])
+def test_model_names_that_clients_send_are_allowed(name: str) -> None:
+    assert notation.model_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "a b", ".a", "-a", "a/b", "a" * 64, "ä", "a\n"])
+def test_other_model_names_are_refused(name: str) -> None:
+    with pytest.raises(NotationError):
+        notation.model_name(name)
+
+
+@pytest.mark.parametrize("name", ["", "A", "a_b", "-a", "a" * 41, "a.b", "a\n"])
+def test_stack_names_are_plain(name: str) -> None:
+    with pytest.raises(NotationError):
+        notation.stack_name(name)
+
+
+@pytest.mark.parametrize("name", ["CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "GPUSLICE_X"])
+def test_variables_that_bind_a_server_are_ours(name: str) -> None:
+    with pytest.raises(NotationError, match="is set by gpuslice"):
+        notation.variable_name(name)
+
+
+@pytest.mark.parametrize("name", ["", "A=B", "1A", "A B", "A\0"])
+def test_variables_need_a_proper_name(name: str) -> None:
+    with pytest.raises(NotationError, match="is not a variable name"):
+        notation.variable_name(name)
