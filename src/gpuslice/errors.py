@@ -170,6 +170,12 @@ class UnknownBoardError(DriverError):
     code = "unknown-board"
 
 
+class BadSimulationError(DriverError):
+    """The text that chooses simulated GPUs cannot be read."""
+
+    code = "bad-simulation"
+
+
 class SimulatorStateError(DriverError):
     """The state of a simulated machine cannot be read."""
 

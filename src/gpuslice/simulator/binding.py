@@ -1,0 +1,91 @@
+"""Loading the real pynvml over a simulated machine.
+
+The real module's source is executed once more under a private name, and given a Python object
+where it keeps the loaded C library. So its structures, constants, errors, version checks and traps
+are the real ones, and pynvml as others import it is left alone.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import itertools
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from gpuslice.errors import NoDriverError
+from gpuslice.simulator.library import Library
+from gpuslice.simulator.session import Session
+from gpuslice.simulator.store import Store
+
+SHIM_DIRECTORY = Path(__file__).resolve().parent / "shim"
+DIRECTORY_VARIABLE = "GPUSLICE_SIMULATOR_DIR"
+SIMULATION_VARIABLE = "GPUSLICE_SIMULATE"
+
+_numbers = itertools.count(1)
+
+
+def load(directory: Path, simulation: str) -> ModuleType:
+    """Return a module with pynvml's interface over a simulated machine.
+
+    Args:
+        directory: Where the machine is kept; made, with the machine, on first use.
+        simulation: Which GPUs it has, such as ``a100-80gb:2,h100-80gb``.
+
+    Returns:
+        A fresh instance of the real pynvml, not yet initialised.
+
+    Raises:
+        BadSimulationError: The simulation cannot be read.
+        UnknownBoardError: It names a board nobody knows.
+        SimulatorStateError: The directory holds another machine, or its state is damaged.
+        NoDriverError: nvidia-ml-py is not installed.
+    """
+    store = Store.open(directory, simulation)
+    module = _fresh_pynvml()
+    module.nvmlLib = Library(Session(store=store, nvml=module))  # type: ignore[attr-defined] # set, as pynvml itself does on loading
+    return module
+
+
+def tool_environment(directory: Path, simulation: str) -> dict[str, str]:
+    """Return the variables with which another program's ``import pynvml`` is the simulated one.
+
+    Args:
+        directory: As for `load`.
+        simulation: As for `load`.
+    """
+    paths = [str(SHIM_DIRECTORY), os.environ.get("PYTHONPATH", "")]
+    return {
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        DIRECTORY_VARIABLE: str(directory.absolute()),
+        SIMULATION_VARIABLE: simulation,
+    }
+
+
+def _fresh_pynvml() -> ModuleType:
+    spec = _find_real_pynvml()
+    private_name = f"{__name__}.pynvml_{next(_numbers)}"
+    private = importlib.util.spec_from_file_location(private_name, spec.origin)
+    assert private is not None
+    assert private.loader is not None
+    module = importlib.util.module_from_spec(private)
+    # pynvml makes its error classes through sys.modules while it is executed, and only then.
+    sys.modules[private_name] = module
+    try:
+        private.loader.exec_module(module)
+    finally:
+        del sys.modules[private_name]
+    return module
+
+
+def _find_real_pynvml() -> importlib.machinery.ModuleSpec:
+    elsewhere = [path for path in sys.path if Path(path or ".").resolve() != SHIM_DIRECTORY]
+    spec = importlib.machinery.PathFinder.find_spec("pynvml", elsewhere)
+    if spec is None or spec.origin is None:
+        raise NoDriverError(
+            "NVIDIA's Python binding (pynvml) is not installed.",
+            hint="Install it with: pip install nvidia-ml-py",
+        )
+    return spec

@@ -1,0 +1,1 @@
+"""A folder to put first on ``PYTHONPATH``, so that ``import pynvml`` finds the simulated one."""
