@@ -1,0 +1,157 @@
+"""Reading GPUs: what they are, their MIG mode, and the slices on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gpuslice.driver.calls import Device, NvmlCalls
+from gpuslice.driver.geometry import read_geometry
+from gpuslice.driver.instances import MIB, read_slices
+from gpuslice.driver.mode import read_mode, require_mode
+from gpuslice.driver.translation import NvmlCode
+from gpuslice.errors import NoGpuError
+from gpuslice.hardware.boards import Board, board_for
+from gpuslice.model.geometry import Geometry
+from gpuslice.model.gpu import Architecture, Gpu, MigMode
+
+_ARCHITECTURES = {
+    7: Architecture.AMPERE,
+    9: Architecture.HOPPER,
+    10: Architecture.BLACKWELL,
+}  # NVML_DEVICE_ARCH_*; 8 (Ada) and those before Ampere have no MIG
+
+# By major compute capability, for drivers that do not know the architecture by name. Ada is 8.9.
+_CAPABILITIES = {
+    8: Architecture.AMPERE,
+    9: Architecture.HOPPER,
+    10: Architecture.BLACKWELL,
+    12: Architecture.BLACKWELL,
+}
+_ADA = (8, 9)
+_UNANSWERED = (NvmlCode.NOT_SUPPORTED, NvmlCode.FUNCTION_NOT_FOUND, NvmlCode.NO_PERMISSION)
+
+
+def list_devices(nvml: NvmlCalls) -> tuple[Device, ...]:
+    """Look every GPU up, by index.
+
+    Raises:
+        NoGpuError: The driver has none.
+    """
+    count = nvml.call("nvmlDeviceGetCount", to="count the GPUs")
+    if count == 0:
+        raise NoGpuError(
+            "The NVIDIA driver is there, but it shows no GPU.",
+            hint="Check `nvidia-smi -L`, and in a container which GPUs it was given; "
+            "without a GPU, try --simulate a100-80gb.",
+        )
+    return tuple(_device(nvml, index) for index in range(count))
+
+
+def _device(nvml: NvmlCalls, index: int) -> Device:
+    to = f"find GPU {index}"
+    handle = nvml.call("nvmlDeviceGetHandleByIndex", index, to=to)
+    return Device(handle=handle, uuid=nvml.call("nvmlDeviceGetUUID", handle, to=to), index=index)
+
+
+class GpuReader:
+    """Reads whole GPUs, each one's geometry once per mode. Owned by `NvmlDriver`.
+
+    Args:
+        nvml: The calls.
+    """
+
+    def __init__(self, nvml: NvmlCalls) -> None:
+        self._nvml = nvml
+        self._geometries: dict[tuple[str, bool], Geometry] = {}
+
+    def read(self, device: Device) -> Gpu:
+        """Read one GPU.
+
+        Raises:
+            PermissionDeniedError: MIG is on, and listing its instances needs privilege.
+        """
+        mig = read_mode(self._nvml, device)
+        name, board = self._identify(device)
+        memory_mib = self._memory_mib(device, board)
+        geometry = self._geometry(device, mig, board, memory_mib) if mig else None
+        sliced = mig is not None and mig.current
+        return Gpu(
+            index=device.index,
+            uuid=device.uuid,
+            name=name,
+            architecture=self._architecture(device),
+            memory_mib=memory_mib,
+            pci_bus_id=self._pci(device).busId,
+            mig=mig,
+            geometry=geometry,
+            slices=read_slices(self._nvml, device, geometry) if geometry and sliced else (),
+            persistence_mode=self._persistence(device),
+        )
+
+    def geometry(self, device: Device) -> Geometry:
+        """Read one GPU's geometry.
+
+        Raises:
+            MigUnsupportedError: It has none.
+        """
+        mig = require_mode(self._nvml, device)
+        _, board = self._identify(device)
+        return self._geometry(device, mig, board, self._memory_mib(device, board))
+
+    def _geometry(
+        self, device: Device, mig: MigMode, board: Board | None, memory_mib: int
+    ) -> Geometry:
+        key = (device.uuid, mig.current)
+        if key not in self._geometries:
+            self._geometries[key] = read_geometry(
+                self._nvml, device, board_mib=memory_mib, known=board.geometry if board else None
+            )
+        return self._geometries[key]
+
+    def _identify(self, device: Device) -> tuple[str, Board | None]:
+        name = self._nvml.call(
+            "nvmlDeviceGetName", device.handle, to=f"read the name of {device.label}"
+        )
+        return name, board_for(name, self._pci(device).pciDeviceId)
+
+    def _pci(self, device: Device) -> Any:
+        to = f"read the PCI address of {device.label}"
+        return self._nvml.call("nvmlDeviceGetPciInfo", device.handle, to=to)
+
+    def _memory_mib(self, device: Device, board: Board | None) -> int:
+        """Read the board's memory, MiB.
+
+        With MIG on, ordinary users are refused; then the board table has it, or nobody (0).
+        """
+        answer = self._nvml.attempt(
+            "nvmlDeviceGetMemoryInfo", device.handle, to=f"read the memory of {device.label}",
+            expect=(NvmlCode.NO_PERMISSION,),
+        )  # fmt: skip
+        if answer.ok:
+            return int(answer.value.total) // MIB
+        return board.memory_mib if board else 0
+
+    def _architecture(self, device: Device) -> Architecture:
+        answer = self._nvml.attempt(
+            "nvmlDeviceGetArchitecture", device.handle,
+            to=f"read the architecture of {device.label}", expect=_UNANSWERED,
+        )  # fmt: skip
+        if answer.ok and answer.value in _ARCHITECTURES:
+            return _ARCHITECTURES[answer.value]
+        return self._by_capability(device)
+
+    def _by_capability(self, device: Device) -> Architecture:
+        answer = self._nvml.attempt(
+            "nvmlDeviceGetCudaComputeCapability", device.handle,
+            to=f"read the compute capability of {device.label}", expect=_UNANSWERED,
+        )  # fmt: skip
+        if not answer.ok or tuple(answer.value) == _ADA:
+            return Architecture.OTHER
+        return _CAPABILITIES.get(answer.value[0], Architecture.OTHER)
+
+    def _persistence(self, device: Device) -> bool | None:
+        answer = self._nvml.attempt(
+            "nvmlDeviceGetPersistenceMode", device.handle,
+            to=f"read the persistence mode of {device.label}", expect=_UNANSWERED,
+        )  # fmt: skip
+        return bool(answer.value) if answer.ok else None

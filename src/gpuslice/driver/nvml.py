@@ -1,0 +1,171 @@
+"""The driver of MIG slices: `gpuslice.driver.api.Driver` over a pynvml module.
+
+It runs over the real binding and over the simulator's alike, and is all that ever touches either.
+The work is done in the modules beside this one; here every operation looks its GPU up afresh,
+because NVML's handles die silently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType, TracebackType
+from typing import Self, TypeVar
+
+from gpuslice.driver.calls import NvmlCalls, open_device
+from gpuslice.driver.create import create_slice
+from gpuslice.driver.destroy import destroy_slice
+from gpuslice.driver.gpus import GpuReader, list_devices
+from gpuslice.driver.mode import change_mode, require_mode
+from gpuslice.driver.patience import Patience
+from gpuslice.driver.processes import read_processes
+from gpuslice.driver.translation import NvmlCode
+from gpuslice.driver.use import GpmMeter, read_use
+from gpuslice.errors import DriverError
+from gpuslice.model.gpu import GpuProcess, Observed, Slice, SliceUse
+from gpuslice.model.plan import PlannedSlice
+
+T = TypeVar("T")
+
+# Each repetition needs another mode change at just the wrong moment: four in a row is no accident.
+READS = 4
+
+
+class NvmlDriver:
+    """Reads GPUs and changes their slices through NVML.
+
+    Owned by whoever opened it and used by one thread at a time; `close` ends it.
+
+    Args:
+        nvml: The real ``pynvml``, or the simulator's module.
+        simulated: True when it is the simulator's.
+        boot_id: Names the life of the driver.
+        patience: How long transient "in use" is waited out.
+
+    Raises:
+        NoDriverError: There is no driver on this machine.
+    """
+
+    def __init__(
+        self,
+        nvml: ModuleType,
+        *,
+        simulated: bool,
+        boot_id: Callable[[], str],
+        patience: Patience | None = None,
+    ) -> None:
+        self._nvml = NvmlCalls(nvml)
+        self._simulated = simulated
+        self._boot_id = boot_id
+        self._patience = patience or Patience()
+        self._reader = GpuReader(self._nvml)
+        self._meter = GpmMeter(self._nvml)
+        self._nvml.call("nvmlInit", to="reach the NVIDIA driver")
+
+    def close(self) -> None:
+        """End the connection; samples that are held go with it."""
+        self._nvml.call("nvmlShutdown", to="leave the NVIDIA driver")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def boot_id(self) -> str:
+        """Name the life of the driver; slices never survive into the next one."""
+        return self._boot_id()
+
+    def read(self) -> Observed:
+        """Read every GPU, its mode, its geometry and its slices, half-made ones included.
+
+        Raises:
+            NoGpuError: The driver shows no GPU.
+            PermissionDeniedError: MIG is on, and listing its instances needs privilege.
+        """
+        return self._steadily(self._read)
+
+    def _read(self) -> Observed:
+        version = self._nvml.call("nvmlSystemGetDriverVersion", to="read the driver's version")
+        devices = list_devices(self._nvml)
+        return Observed(
+            gpus=tuple(self._reader.read(device) for device in devices),
+            driver_version=version,
+            simulated=self._simulated,
+        )
+
+    def read_use(self, gpu_uuid: str) -> dict[int, SliceUse]:
+        """Read memory and utilisation of every slice of a GPU, by GPU instance id.
+
+        Half-made slices are left out: without a MIG device there is nothing to ask.
+        """
+        return self._steadily(
+            lambda: read_use(self._nvml, open_device(self._nvml, gpu_uuid), self._meter)
+        )
+
+    def read_processes(self, gpu_uuid: str) -> tuple[GpuProcess, ...]:
+        """List the processes on a GPU and on its slices."""
+        return self._steadily(lambda: read_processes(self._nvml, open_device(self._nvml, gpu_uuid)))
+
+    def _steadily(self, read: Callable[[], T]) -> T:
+        """Read again when somebody else's change killed the handles in the middle of reading."""
+        for _ in range(READS - 1):
+            try:
+                return read()
+            except DriverError as error:
+                if getattr(error.__cause__, "value", None) != NvmlCode.INVALID_ARGUMENT:
+                    raise
+        return read()
+
+    def set_mig_mode(self, gpu_uuid: str, *, enabled: bool) -> None:
+        """Switch MIG mode and read it back. Nothing happens when it is already so.
+
+        A change that does not take effect is not left pending.
+
+        Raises:
+            GpuBusyError: Processes or slices hold the GPU; names them where it can.
+            ResetRequiredError: The mode only changes with a reset or a restart.
+            PermissionDeniedError: Not root.
+            MigUnsupportedError: The GPU has no MIG.
+        """
+        device = open_device(self._nvml, gpu_uuid)
+        before = require_mode(self._nvml, device)
+        self._meter.forget(gpu_uuid)
+        change_mode(self._nvml, self._reader.read(device), before, enabled=enabled)
+
+    def create_slice(self, planned: PlannedSlice) -> Slice:
+        """Create a GPU instance at its placement, fill it with a compute instance, read it back.
+
+        A GPU instance whose compute instance fails is destroyed again before the error is raised.
+
+        Raises:
+            InsufficientResourcesError: Something lies there already.
+            GpuBusyError: The GPU is in use by a client.
+            ReadBackError: What exists afterwards is not what was asked for.
+        """
+        device = open_device(self._nvml, planned.gpu_uuid)
+        if not require_mode(self._nvml, device).current:
+            raise DriverError(
+                f"MIG mode of {device.label} is off, so {planned.profile} cannot be created.",
+                hint=f"Switch it on first: `nvidia-smi -i {device.index} -mig 1`, as root.",
+            )
+        geometry = self._reader.geometry(device)
+        return create_slice(self._nvml, device, geometry, planned, self._patience)
+
+    def destroy_slice(self, slice_: Slice) -> None:
+        """Destroy the compute instances, then the GPU instance. A slice already gone is fine.
+
+        Transient "in use" is retried for a few seconds.
+
+        Raises:
+            GpuBusyError: A process holds the slice; names it where it can.
+            ReadBackError: Another slice lives under its id now, or it would not go.
+        """
+        device = open_device(self._nvml, slice_.gpu_uuid)
+        self._meter.forget(slice_.gpu_uuid)
+        geometry = self._reader.geometry(device)
+        destroy_slice(self._nvml, device, geometry, slice_, self._patience)
