@@ -111,6 +111,7 @@ class GpuPlan:
         create: Slices that come.
         keep: Slices of ours that stay.
         foreign: Slices of somebody else; never touched.
+        notes: What a person should know about it, such as a mode change that waits for a reset.
     """
 
     gpu_uuid: str
@@ -119,6 +120,7 @@ class GpuPlan:
     create: tuple[PlannedSlice, ...] = ()
     keep: tuple[Slice, ...] = ()
     foreign: tuple[Slice, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def changes(self) -> bool:
@@ -131,7 +133,8 @@ class Plan:
     """The whole answer.
 
     Attributes:
-        gpus: One entry for every GPU the stack may use, by index.
+        gpus: One entry for every GPU the stack may use, and for any other that still holds slices
+            of ours, by index.
         seats: Every placed replica with its slice, by replica.
         unplaced: Every replica that found no slice, by replica.
         fingerprint: Hash of the observed state the plan was made from.

@@ -1,0 +1,121 @@
+"""What may be asked of the planner: which GPUs can be chosen, which demands can ever be met.
+
+Separate from the plan because these are mistakes in the question. They are found before any
+planning, all at once, and are errors; a replica that finds no room is part of an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+from gpuslice.errors import (
+    MigUnsupportedError,
+    NoGpuError,
+    NoRoomError,
+    UnknownGpuError,
+    UnknownProfileError,
+)
+from gpuslice.model.gpu import Gpu, Observed
+from gpuslice.model.plan import Demand
+from gpuslice.planner.offers import label, lacks, profiles_of, suggest, too_small
+from gpuslice.planner.situation import can_be_sliced
+
+
+def choose_gpus(
+    observed: Observed, wanted: str | Sequence[int | str], *, mig_products: str = ""
+) -> tuple[str, ...]:
+    """Turn what a stack file says about GPUs into UUIDs.
+
+    Args:
+        observed: The machine.
+        wanted: ``"all"`` for every GPU that can be sliced, or NVML indexes and UUIDs.
+        mig_products: Which products have MIG, in words, for the error.
+
+    Returns:
+        UUIDs by index, each once.
+
+    Raises:
+        NoGpuError: The machine has no GPU.
+        UnknownGpuError: A GPU that is not in this machine; names those that are.
+        MigUnsupportedError: A chosen GPU, or with ``"all"`` every GPU, cannot be sliced.
+    """
+    if not observed.gpus:
+        raise NoGpuError("this machine has no GPU", hint="Check with `nvidia-smi -L`.")
+    if wanted == "all":
+        capable = [gpu for gpu in observed.gpus if can_be_sliced(gpu)]
+        _check_mig(() if capable else observed.gpus, mig_products)
+        chosen = capable
+    else:
+        names = [wanted] if isinstance(wanted, str) else list(wanted)
+        chosen = _find(observed, names)
+        _check_mig([gpu for gpu in chosen if not can_be_sliced(gpu)], mig_products)
+    return tuple(gpu.uuid for gpu in sorted(chosen, key=lambda gpu: gpu.index))
+
+
+def check_demands(
+    observed: Observed, demands: Sequence[Demand], gpus: Collection[str] | None = None
+) -> None:
+    """Refuse demands that no layout of the chosen GPUs could ever meet.
+
+    Args:
+        observed: The machine.
+        demands: What is asked for.
+        gpus: UUIDs of the GPUs the stack may use; all that can be sliced where it is None.
+
+    Raises:
+        UnknownProfileError: A profile that no chosen GPU offers; lists those they do.
+        NoRoomError: More memory than the largest slice has; names that slice.
+        MigUnsupportedError: No chosen GPU can be sliced.
+    """
+    usable = [g for g in observed.gpus if can_be_sliced(g) and (gpus is None or g.uuid in gpus)]
+    if not usable:
+        raise MigUnsupportedError(
+            "no chosen GPU can be sliced", hint="See what there is with `gpuslice gpus`."
+        )
+    hopeless = [
+        demand
+        for demand in demands
+        if not any(demand.accepts(profile) for gpu in usable for profile in profiles_of(gpu))
+    ]
+    by_name = [(demand.model, demand.profile) for demand in hopeless if demand.profile is not None]
+    by_size = [(d.model, d.memory_mib or 0) for d in hopeless if d.profile is None]
+    if by_name:
+        guesses = [suggest(usable, profile) for _, profile in by_name]
+        details = tuple(f"{model}: {lacks(usable, profile)}" for model, profile in by_name)
+        raise UnknownProfileError(
+            "; ".join(f"{model} asks for {p}, which no chosen GPU offers" for model, p in by_name),
+            hint=" ".join(dict.fromkeys(filter(None, guesses))) or "Name one of those listed.",
+            details=details,
+        )
+    if by_size:
+        details = tuple(f"{model} {too_small(usable, size)}" for model, size in by_size)
+        raise NoRoomError(
+            details[0] if len(details) == 1 else f"{len(details)} models fit no slice",
+            hint="Ask for a smaller context or concurrency, or use a GPU with more memory.",
+            details=details,
+        )
+
+
+def _find(observed: Observed, names: Iterable[int | str]) -> list[Gpu]:
+    """Look up every GPU that is named, each once."""
+    by_name: dict[str, Gpu] = {}
+    for gpu in observed.gpus:
+        by_name |= {str(gpu.index): gpu, gpu.uuid.lower(): gpu}
+    asked = [str(name) for name in names]
+    missing = [name for name in asked if name.lower() not in by_name]
+    if missing:
+        raise UnknownGpuError(
+            f"not in this machine: {', '.join(f'GPU {name}' for name in missing)}",
+            hint="Choose among those listed, by index or UUID, or write `gpus: all`.",
+            details=tuple(f"{label(gpu)}: {gpu.uuid}" for gpu in observed.gpus),
+        )
+    return list({gpu.uuid: gpu for gpu in (by_name[name.lower()] for name in asked)}.values())
+
+
+def _check_mig(incapable: Sequence[Gpu], mig_products: str) -> None:
+    """Refuse GPUs that cannot be sliced."""
+    if incapable:
+        raise MigUnsupportedError(
+            "cannot be sliced (no MIG): " + ", ".join(label(gpu) for gpu in incapable),
+            hint=f"MIG is offered by {mig_products}." if mig_products else "Choose other GPUs.",
+        )

@@ -1,0 +1,117 @@
+"""The steps that carry a plan out, in an order in which each is legal, and as a person would type.
+
+Separate from the plan, which is a state to reach, and from applying, which has effects.
+
+The order: MIG modes first, as they fail most and nothing is lost yet; then slices that can come
+while everything else still lies where it is; then slices that go; then slices that come into their
+room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from gpuslice.model.gpu import Observed, Slice
+from gpuslice.model.plan import Plan, PlannedSlice, ReplicaId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnableMig:
+    """Switch MIG mode on.
+
+    Attributes:
+        gpu_uuid: The GPU.
+    """
+
+    gpu_uuid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestroySlice:
+    """Destroy a slice of ours.
+
+    Attributes:
+        slice: The slice.
+    """
+
+    slice: Slice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateSlice:
+    """Create a slice.
+
+    Attributes:
+        planned: What and where.
+        replica: Whose server it is for.
+    """
+
+    planned: PlannedSlice
+    replica: ReplicaId | None
+
+
+Step = EnableMig | DestroySlice | CreateSlice
+
+
+def steps(plan: Plan) -> tuple[Step, ...]:
+    """Order the steps of a plan so that each is legal when its turn comes.
+
+    A plan does not carry the geometry, so a slice that comes waits for every slice that goes from
+    its GPU and might forbid it: by place, by count of its profile, or by media engines. Waiting
+    without need is legal too.
+    """
+    replicas = {seat.created: seat.replica for seat in plan.seats if seat.created is not None}
+    creates = [
+        (CreateSlice(planned=new, replica=replicas.get(new)), gpu.destroy)
+        for gpu in plan.gpus
+        for new in gpu.create
+    ]
+    return (
+        *(EnableMig(gpu_uuid=gpu.gpu_uuid) for gpu in plan.gpus if gpu.enable_mig),
+        *(step for step, going in creates if not _blocked(step.planned, going)),
+        *(DestroySlice(slice=gone) for gpu in plan.gpus for gone in gpu.destroy),
+        *(step for step, going in creates if _blocked(step.planned, going)),
+    )
+
+
+def by_hand(step: Step, observed: Observed) -> str:
+    """Write the command line a person would have typed for a step.
+
+    Args:
+        step: The step.
+        observed: The machine, for the index of the GPU.
+
+    Raises:
+        KeyError: The step's GPU is not in the machine.
+    """
+    match step:
+        case EnableMig(gpu_uuid=uuid):
+            return f"nvidia-smi -i {observed.gpu(uuid).index} -mig 1"
+        case DestroySlice(slice=gone):
+            mig = f"nvidia-smi mig -i {observed.gpu(gone.gpu_uuid).index}"
+            destroy = f"{mig} -dgi -gi {gone.gpu_instance_id}"
+            if gone.compute_instance_id is None:
+                return destroy
+            return f"{mig} -dci -gi {gone.gpu_instance_id} && {destroy}"
+        case CreateSlice(planned=new):
+            index = observed.gpu(new.gpu_uuid).index
+            return f"nvidia-smi mig -i {index} -cgi {new.profile_id}:{new.placement.start} -C"
+        case _:
+            assert_never(step)
+
+
+def _blocked(planned: PlannedSlice, going: Sequence[Slice]) -> bool:
+    """Tell whether a slice may have to wait until others have gone."""
+    return any(_in_the_way(planned, gone) for gone in going)
+
+
+def _in_the_way(planned: PlannedSlice, gone: Slice) -> bool:
+    """Tell whether a slice that goes may forbid one that comes: by place, count or engines."""
+    return (
+        planned.placement.overlaps(gone.placement)
+        or planned.profile == gone.profile
+        or "me" in planned.profile
+        or "me" in gone.profile
+    )
