@@ -81,7 +81,7 @@ class Daemon:
             stack=record.desired.stack if record.desired else "",
             changing=self._changing,
             foreground=self._foreground,
-            processes=self._supervisor.statuses(self._supervisor.wanted(record)),
+            processes=self._supervisor.statuses(),
         )
 
     def up(self, change: Change, report: Report, *, detach: bool) -> None:

@@ -103,19 +103,14 @@ def open_driver(machine: Machine) -> Driver:
     Raises:
         NoDriverError: There is no NVIDIA driver, and no simulation was asked for.
     """
-    from gpuslice.driver.nvml import NvmlDriver
-
     if not machine.simulated:
-        import pynvml
+        from gpuslice.driver.open import open_real
 
-        return NvmlDriver(pynvml, simulated=False, boot_id=_kernel_boot_id)
+        return open_real()
     from gpuslice import simulator
+    from gpuslice.driver.nvml import NvmlDriver
 
     module = simulator.load(machine.simulator_dir, machine.simulation)
     return NvmlDriver(
         module, simulated=True, boot_id=lambda: simulator.boot_id(machine.simulator_dir)
     )
-
-
-def _kernel_boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

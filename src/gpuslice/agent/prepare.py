@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpuslice.agent.node import Node
-from gpuslice.errors import NoGpuError, NoRoomError
+from gpuslice.engines.api import ServeRequest
+from gpuslice.engines.catalogue import engine_named
+from gpuslice.errors import NoRoomError
 from gpuslice.hardware import MIG_PRODUCTS
 from gpuslice.model.desired import Change, Desired, DesiredGateway, DesiredModel, Record
 from gpuslice.model.gpu import Observed
-from gpuslice.model.plan import Demand, Plan
+from gpuslice.model.plan import Demand, Plan, ReplicaId
 from gpuslice.planner.admission import check_demands, choose_gpus
 from gpuslice.planner.check import check_plan
 from gpuslice.planner.plan import plan
@@ -63,9 +65,9 @@ def prepare(node: Node, loaded: LoadedStack) -> Prepared:
         DriverError: The GPUs cannot be read, or have no MIG.
     """
     check_sources(loaded)
+    desired = resolve(loaded)
+    check_launches(desired, node.host.python)
     observed = node.driver.read()
-    if not observed.gpus:
-        raise NoGpuError("The NVIDIA driver is here, but it shows no GPU.", hint="nvidia-smi -L")
     gpus = choose_gpus(observed, loaded.stack.gpus, mig_products=MIG_PRODUCTS)
     demands = tuple(
         _demand(name, entry, loaded.folder) for name, entry in loaded.stack.models.items()
@@ -76,7 +78,7 @@ def prepare(node: Node, loaded: LoadedStack) -> Prepared:
     check_plan(made, observed, demands, record.owned)
     return Prepared(
         loaded=loaded,
-        desired=resolve(loaded),
+        desired=desired,
         demands=demands,
         record=record,
         observed=observed,
@@ -99,6 +101,29 @@ def resolve(loaded: LoadedStack) -> Desired:
             api_keys_file=str((loaded.folder / keys).absolute()) if keys else "",
         ),
     )
+
+
+def check_launches(desired: Desired, python: str) -> None:
+    """Refuse arguments that no engine would take, long before anything is launched.
+
+    Raises:
+        StackError: A model's arguments or command contradict its engine.
+    """
+    for model in desired.models:
+        request = ServeRequest(
+            stack=desired.stack,
+            replica=ReplicaId(model.name, 0),
+            source=model.source,
+            slice_uuid="",
+            slice_memory_mib=0,
+            port=0,
+            context_tokens=model.context_tokens,
+            concurrency=model.concurrency,
+            args=model.args,
+            command=model.command,
+            environment=model.environment,
+        )
+        engine_named(model.engine, python=python).launch(request)
 
 
 def no_room(plan: Plan) -> NoRoomError:
@@ -133,6 +158,13 @@ def _demand(name: str, entry: ModelEntry, folder: Path) -> Demand:
     )
 
 
+def _located(command: tuple[str, ...], folder: Path) -> tuple[str, ...]:
+    """Take a program named by a relative path (``./serve.sh``) from the stack file's folder."""
+    if not command or "/" not in command[0]:
+        return command
+    return (str(folder / command[0]), *command[1:])
+
+
 def _model(name: str, entry: ModelEntry, folder: Path) -> DesiredModel:
     return DesiredModel(
         name=name,
@@ -141,6 +173,6 @@ def _model(name: str, entry: ModelEntry, folder: Path) -> DesiredModel:
         context_tokens=entry.context_tokens,
         concurrency=entry.concurrency,
         args=entry.args,
-        command=entry.command,
+        command=_located(entry.command, folder),
         environment=tuple(sorted(entry.environment.items())),
     )

@@ -119,6 +119,8 @@ def attempt(before: Attempts | None, now: float) -> Attempts:
 
 def _as_wanted(process: RunningServer, by_name: Mapping[str, Launch]) -> bool:
     launch = by_name.get(process.name)
+    if process.headless:  # its leader is dead: what is left of it only holds the slice
+        return False
     return launch is not None and launch.config_hash == process.config_hash
 
 

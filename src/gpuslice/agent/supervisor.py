@@ -50,6 +50,7 @@ class Supervisor:
         self._ready: dict[str, int] = {}
         self._attempts: dict[str, Attempts] = {}
         self._starts: dict[str, int] = {}
+        self._names: tuple[str, ...] = ()
 
     def wanted(self, record: Record) -> tuple[Launch, ...]:
         """Describe everything that should run: the servers, and the gateway in front of them."""
@@ -62,6 +63,7 @@ class Supervisor:
         """See what runs, what is ready, and what the gateway knows."""
         processes = self.node.runtime.list()
         self._forget_ended(processes)
+        self._names = tuple(launch.name for launch in wanted)
         paths = {launch.name: launch.health_path for launch in wanted}
         for process in processes:
             path = paths.get(process.name)
@@ -126,15 +128,15 @@ class Supervisor:
         """Tell whether a process was started since the counting began."""
         return name in self._attempts
 
-    def statuses(self, wanted: Sequence[Launch]) -> tuple[ProcessStatus, ...]:
-        """Say how each wanted process is."""
+    def statuses(self) -> tuple[ProcessStatus, ...]:
+        """Say how each process is that was wanted when last looked; asks nobody anything."""
         return tuple(
             ProcessStatus(
-                name=launch.name,
-                ready=launch.name in self._ready,
-                restarts=max(0, self._starts.get(launch.name, 1) - 1),
+                name=name,
+                ready=name in self._ready,
+                restarts=max(0, self._starts.get(name, 1) - 1),
             )
-            for launch in wanted
+            for name in self._names
         )
 
     def _forget_ended(self, processes: Sequence[RunningServer]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from gpuslice.agent.reconcile import Seen
+from gpuslice.agent.reconcile import Seen, Unregister
 from gpuslice.agent.supervisor import Supervisor
 from gpuslice.errors import GatewayError, GpusliceError, ServerExitedError, ServerTimeoutError
 from gpuslice.model.desired import Record
@@ -36,7 +36,8 @@ def wait_until_ready(supervisor: Supervisor, record: Record, report: Report, che
     running = {process.name: process.config_hash for process in supervisor.node.runtime.list()}
     for launch in wanted:
         if running.get(launch.name) != launch.config_hash:
-            report(Event(kind=EventKind.STEP, text=f"start {launch.name}", by_hand=typed(launch)))
+            text = f"start {launch.name}"
+            report(Event(kind=EventKind.STEP, text=text, by_hand=launch.by_hand))
     supervisor.start_counting_anew()
     began = time.monotonic()
     next_report_s = REPORT_EVERY_S
@@ -53,15 +54,6 @@ def wait_until_ready(supervisor: Supervisor, record: Record, report: Report, che
         time.sleep(LOOK_EVERY_S)
 
 
-def typed(launch: Launch) -> str:
-    """What a person would have typed to start it in a container."""
-    if launch.role is Role.GATEWAY:
-        return f"smg launch --host {launch.host} --port {launch.port} --enable-igw …"
-    device = f"--gpus '\"device={launch.slice_uuid}\"'"
-    command = " ".join(launch.command[1:])
-    return f"docker run {device} -p {launch.port}:{launch.port} … {command}"
-
-
 def _settled(
     supervisor: Supervisor, wanted: Sequence[Launch], report: Report, reported: set[str]
 ) -> bool:
@@ -69,7 +61,8 @@ def _settled(
     seen = supervisor.look(wanted)
     _raise_if_ended(supervisor, wanted, seen)
     for action in supervisor.due(wanted, seen):
-        supervisor.act(action)
+        if not isinstance(action, Unregister):  # a change that fails wants its old servers back
+            supervisor.act(action)
     for launch in wanted:
         if launch.name in seen.ready and launch.name not in reported:
             reported.add(launch.name)

@@ -10,7 +10,7 @@ import typer
 from gpuslice.cli.options import Simulate, machine_of
 
 if TYPE_CHECKING:
-    from gpuslice.cli.chat import Answer, Endpoint
+    from gpuslice.cli.chat import Answer, Endpoint, Question
     from gpuslice.model.desired import Desired
 
 
@@ -24,11 +24,14 @@ def ask(
         bool, typer.Option("--all", help="Ask every model at the same time, side by side.")
     ] = False,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, tokens.")] = 256,
+    temperature: Annotated[
+        float | None, typer.Option(min=0.0, max=2.0, help="Randomness; 0 gives the same again.")
+    ] = None,
     simulate: Simulate = "",
 ) -> None:
     """Ask a model and stream its answer: gpuslice ask chat "Who are you?"."""
     from gpuslice.agent.node import record_store
-    from gpuslice.cli.chat import endpoint_of
+    from gpuslice.cli.chat import Question, endpoint_of
     from gpuslice.cli.console import banner
     from gpuslice.errors import NotRunningError
 
@@ -40,15 +43,16 @@ def ask(
             hint="Start one: gpuslice up. Simulated machines are named with --simulate.",
         )
     names = _names(desired, model_or_prompt, all_models=all_models)
-    question = model_or_prompt if all_models else prompt
-    if not question:
+    words = model_or_prompt if all_models else prompt
+    if not words:
         raise typer.BadParameter("say what to ask", param_hint="PROMPT")
     banner(machine)
     endpoint = endpoint_of(desired)
+    question = Question(prompt=words, max_tokens=max_tokens, temperature=temperature)
     if all_models:
-        _side_by_side(endpoint, names, question, max_tokens)
+        _side_by_side(endpoint, names, question)
     else:
-        _one(endpoint, names[0], question, max_tokens)
+        _one(endpoint, names[0], question)
 
 
 def _names(desired: Desired, wanted: str, *, all_models: bool) -> list[str]:
@@ -69,12 +73,12 @@ def _names(desired: Desired, wanted: str, *, all_models: bool) -> list[str]:
     )
 
 
-def _one(endpoint: Endpoint, model: str, question: str, max_tokens: int) -> None:
+def _one(endpoint: Endpoint, model: str, question: Question) -> None:
     from gpuslice.cli.chat import stream_answer
     from gpuslice.cli.console import err
 
     answer = None
-    for answer in stream_answer(endpoint, model, question, max_tokens):
+    for answer in stream_answer(endpoint, model, question):
         sys.stdout.write(answer.piece)
         sys.stdout.flush()
     sys.stdout.write("\n")
@@ -82,7 +86,7 @@ def _one(endpoint: Endpoint, model: str, question: str, max_tokens: int) -> None
         err().print(f"[dim]{answer.summary}[/]")
 
 
-def _side_by_side(endpoint: Endpoint, names: list[str], question: str, max_tokens: int) -> None:
+def _side_by_side(endpoint: Endpoint, names: list[str], question: Question) -> None:
     """Show every answer in a column of its own as it grows; in a pipe, one below the other."""
     from rich.live import Live
 
@@ -92,13 +96,15 @@ def _side_by_side(endpoint: Endpoint, names: list[str], question: str, max_token
     from gpuslice.errors import RequestError
 
     answers: dict[str, Answer] = {}
-    with Live(columns(answers, names), console=out(), refresh_per_second=12) as live:
-        for name, answer in ask_all(endpoint, names, question, max_tokens):
-            answers[name] = answer
-            if out().is_terminal:
+    asked = ask_all(endpoint, names, question)
+    if out().is_terminal:
+        with Live(columns(answers, names), console=out(), refresh_per_second=12) as live:
+            for name, answer in asked:
+                answers[name] = answer
                 live.update(columns(answers, names))
-        if not out().is_terminal:
-            live.update(plain(answers, names))
+    else:
+        answers.update(asked)
+        out().print(plain(answers, names))
     failed = [f"{name}: {a.error}" for name, a in answers.items() if a.error]
     if failed:
         message = f"{len(failed)} of {len(names)} models did not answer."

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import httpx_sse
@@ -34,6 +35,21 @@ class Endpoint:
 
     def __repr__(self) -> str:
         return f"Endpoint({self.url})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked, and how.
+
+    Attributes:
+        prompt: The user's words.
+        max_tokens: Longest answer, tokens.
+        temperature: Randomness of the answer, or None for the server's own.
+    """
+
+    prompt: str
+    max_tokens: int
+    temperature: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +101,7 @@ def endpoint_of(desired: Desired) -> Endpoint:
     return Endpoint(url=f"http://{local_address(gateway.host)}:{gateway.port}", key=key)
 
 
-def stream_answer(
-    endpoint: Endpoint, model: str, question: str, max_tokens: int
-) -> Iterator[Answer]:
+def stream_answer(endpoint: Endpoint, model: str, question: Question) -> Iterator[Answer]:
     """Ask one model and yield the answer each time it has grown.
 
     Raises:
@@ -95,14 +109,14 @@ def stream_answer(
     """
     began = time.monotonic()
     answer = Answer()
-    for piece in _pieces(endpoint, model, question, max_tokens):
+    for piece in _pieces(endpoint, model, question):
         answer = answer.grown(piece, time.monotonic() - began)
         yield answer
     yield replace(answer, piece="", done=True)
 
 
 def ask_all(
-    endpoint: Endpoint, models: list[str], question: str, max_tokens: int
+    endpoint: Endpoint, models: list[str], question: Question
 ) -> Iterator[tuple[str, Answer]]:
     """Ask every model at the same time; yield whose answer has grown, as it comes.
 
@@ -113,7 +127,7 @@ def ask_all(
     def ask(model: str) -> None:
         answer = Answer()
         try:
-            for answer in stream_answer(endpoint, model, question, max_tokens):
+            for answer in stream_answer(endpoint, model, question):
                 grown.put((model, answer))
         except RequestError as error:
             grown.put((model, replace(answer, piece="", done=True, error=error.message)))
@@ -127,13 +141,15 @@ def ask_all(
         yield model, answer
 
 
-def _pieces(endpoint: Endpoint, model: str, question: str, max_tokens: int) -> Iterator[str]:
-    body = {
+def _pieces(endpoint: Endpoint, model: str, question: Question) -> Iterator[str]:
+    body: dict[str, Any] = {
         "model": model,
-        "messages": [{"role": "user", "content": question}],
-        "max_tokens": max_tokens,
+        "messages": [{"role": "user", "content": question.prompt}],
+        "max_tokens": question.max_tokens,
         "stream": True,
     }
+    if question.temperature is not None:
+        body["temperature"] = question.temperature
     headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
     timeout = httpx.Timeout(SILENCE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
     url = f"{endpoint.url}/v1/chat/completions"

@@ -38,8 +38,8 @@ def banner(machine: Machine) -> None:
     """Say on every screen of a simulated machine that it is one."""
     if machine.simulated:
         out().print(
-            f"[bold black on yellow] SIMULATED GPU [/] [yellow]{machine.simulation}: "
-            "no real card is touched; servers and answers are real.[/]"
+            f"[bold black on yellow] SIMULATED GPU [/] [yellow]{machine.simulation}; "
+            "servers and answers are real[/]"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -53,9 +54,12 @@ def top(
     machine = machine_of(simulate)
     node = open_node(machine)
     banner(machine)
-    with Live(console=out(), auto_refresh=False) as live:
+    with Live(console=out(), auto_refresh=False) if out().is_terminal else nullcontext() as live:
         for number, shown in enumerate(_snapshots(node), start=1):
-            live.update(top_view(shown), refresh=True)
+            if live is not None:
+                live.update(top_view(shown), refresh=True)
+            else:
+                out().print(top_view(shown))
             if number == rounds:
                 return
             time.sleep(interval_s)
@@ -84,15 +88,15 @@ def logs(
     if follow and len(names) > 1:
         many = ", ".join(names)
         raise typer.BadParameter(f"{many}: name one, such as {model}/0", param_hint="MODEL")
+    news = runtime.follow(names[0]) if follow else ()  # taken first, so that no line is missed
     for name in names:
         if len(names) > 1:
             sys.stdout.write(f"==> {name} <==\n")
         for line in runtime.tail(name, lines=lines):
             sys.stdout.write(f"{line}\n")
-    if follow:
-        for line in runtime.follow(names[0]):
-            sys.stdout.write(f"{line}\n")
-            sys.stdout.flush()
+    for line in news:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
 
 
 def _snapshots(node: Node) -> Iterator[Snapshot]:

@@ -50,6 +50,7 @@ class Launch:
         metrics: Where its counters stand.
         slice_uuid: The MIG device it is bound to, or "" for the gateway.
         config_hash: Changes when, and only when, the process has to be replaced.
+        by_hand: What a person would have typed instead; for showing only.
     """
 
     stack: str
@@ -64,6 +65,7 @@ class Launch:
     metrics: MetricNames = field(default_factory=MetricNames)
     slice_uuid: str = ""
     config_hash: str = ""
+    by_hand: str = ""
 
     @property
     def name(self) -> str:

@@ -1,0 +1,5 @@
+"""``python -m gpuslice``: the same as the command ``gpuslice``."""
+
+from gpuslice.cli.main import main
+
+main()

@@ -1,0 +1,191 @@
+"""A stand: one simulated machine with a home of its own, and the real command line on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpuslice import simulator
+from gpuslice.agent.node import open_driver
+from gpuslice.model.gpu import Observed
+from gpuslice.model.machine import Machine, machine_slug
+from gpuslice.runtime.ports import free_port
+
+TINY_SERVER = Path(__file__).with_name("tiny_server.py")
+LIMIT_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stand:
+    """One simulated machine.
+
+    Attributes:
+        folder: Where the stack file lies.
+        home: GPUSLICE_HOME.
+        simulation: The simulated boards.
+        port: Port of the gateway.
+    """
+
+    folder: Path
+    home: Path
+    simulation: str
+    port: int
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @property
+    def machine(self) -> Machine:
+        return Machine(root=self.home / machine_slug(self.simulation), simulation=self.simulation)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        own = {"GPUSLICE_HOME": str(self.home), "GPUSLICE_SIMULATE": self.simulation}
+        return {**os.environ, **own, "COLUMNS": "200", "NO_COLOR": "1"}
+
+    def start(
+        self, *arguments: str, stdin: int = subprocess.DEVNULL
+    ) -> subprocess.Popen[str]:
+        """Start a command in the background."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gpuslice", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.started.append(process)
+        return process
+
+    def run(self, *arguments: str, expect: int = 0) -> str:
+        """Run a command to its end; return both its outputs, the answer first."""
+        with self.start(*arguments) as process:
+            out, err = process.communicate(timeout=LIMIT_S)
+        shown = f"gpuslice {' '.join(arguments)} -> {process.returncode}\n{out}\n{err}"
+        assert process.returncode == expect, shown
+        return out + err
+
+    def json(self, *arguments: str) -> Any:
+        """Run a command with --json and read its answer."""
+        with self.start(*arguments, "--json") as process:
+            out, err = process.communicate(timeout=LIMIT_S)
+        assert process.returncode == 0, err
+        return json.loads(out)
+
+    def write(self, models: str, **more: str) -> Path:
+        """Write the stack file: models as YAML under ``models:``, and further top-level keys."""
+        top = {"name": "test", "gateway": f"{{port: {self.port}}}", **more}
+        lines = [f"{key}: {value}" for key, value in top.items()]
+        body = "\n".join("  " + line for line in models.strip().splitlines())
+        path = self.folder / "gpuslice.yaml"
+        path.write_text("\n".join(lines) + f"\nmodels:\n{body}\n")
+        return path
+
+    def observed(self) -> Observed:
+        """Read the GPUs past gpuslice's own commands."""
+        return open_driver(self.machine).read()
+
+    def slices(self) -> list[tuple[int, str, str]]:
+        """Every slice as (GPU, profile, placement)."""
+        return [
+            (gpu.index, s.profile, str(s.placement))
+            for gpu in self.observed().gpus
+            for s in gpu.slices
+        ]
+
+    def mig_modes(self) -> list[bool]:
+        return [gpu.mig is not None and gpu.mig.current for gpu in self.observed().gpus]
+
+    def processes(self) -> list[int]:
+        """Every process that carries this machine's marker, and the agent."""
+        return [pid for pid in _pids() if str(self.machine.root) in _told(pid)]
+
+    def wait_for(self, true: Callable[[], bool], what: str) -> None:
+        """Wait until something is so; fail after a minute."""
+        deadline = time.monotonic() + LIMIT_S
+        while not true():
+            assert time.monotonic() < deadline, f"waited in vain for: {what}"
+            time.sleep(0.05)
+
+    def assert_nothing_is_left(self) -> None:
+        """No slice, no MIG mode, no process, no port, no change under way."""
+        assert self.slices() == []
+        assert not any(self.mig_modes())
+        self.wait_for(lambda: self.processes() == [], "the last process to leave")
+        assert not self.machine.journal_file.exists()
+        assert not listens(self.port)
+
+
+def tiny(name: str, *, delay_s: float = 0.0, profile: str = "1g.10gb", replicas: int = 1) -> str:
+    """A model entry that is served by the tiny server."""
+    command = json.dumps([sys.executable, str(TINY_SERVER), "{port}", "{name}", str(delay_s)])
+    return (
+        f"{name}: {{engine: command, slice: {profile}, replicas: {replicas}, command: {command}}}"
+    )
+
+
+def listens(port: int) -> bool:
+    """Tell whether anything listens on a port of loopback."""
+    import socket
+
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture
+def make_stand(tmp_path: Path) -> Iterator[Callable[[str], Stand]]:
+    """Make stands on simulated boards; whatever still runs afterwards is ended."""
+    made: list[Stand] = []
+
+    def make(simulation: str) -> Stand:
+        folder = tmp_path / f"stack-{len(made)}"
+        folder.mkdir()
+        home = tmp_path / f"home-{len(made)}"
+        stand = Stand(folder=folder, home=home, simulation=simulation, port=free_port())
+        simulator.load(stand.machine.simulator_dir, simulation)
+        made.append(stand)
+        return stand
+
+    yield make
+    for stand in made:
+        for process in stand.started:
+            process.kill()
+            process.communicate()
+        for pid in stand.processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def stand(make_stand: Callable[[str], Stand]) -> Stand:
+    """A simulated A100 80GB."""
+    return make_stand("a100-80gb")
+
+
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _told(pid: int) -> str:
+    """What a process was told: its arguments and environment; "" for one that has ended."""
+    if pid == os.getpid():
+        return ""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        if stat.rpartition(")")[2].split()[0] == "Z":
+            return ""
+        parts = [Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "environ")]
+    except OSError:
+        return ""
+    return b"\n".join(parts).decode(errors="replace")
