@@ -20,7 +20,6 @@ from gpuslice.model.desired import Record
 from gpuslice.model.gpu import Gpu, Observed, Slice, SliceUse
 from gpuslice.model.plan import Owned, ReplicaId
 from gpuslice.model.server import Launch, Role, RunningServer, process_name
-from gpuslice.monitor.collect import Watched
 from gpuslice.runtime.ready import is_ready
 
 
@@ -104,20 +103,6 @@ def read_situation(node: Node) -> Situation:
         edited=_edited(record),
         interrupted=_interrupted(node, agent),
     )
-
-
-def watched_servers(node: Node) -> tuple[tuple[Watched, ...], str]:
-    """Find the live servers with their counters, and the URL of the gateway's own."""
-    record = node.read_record()
-    launches = server_launches(record, node.driver.read(), node.host)
-    alive = {process.name: process for process in node.runtime.list()}
-    watched = tuple(
-        Watched(server=alive[one.name], metrics_path=one.metrics_path, metrics=one.metrics)
-        for one in launches
-        if one.name in alive
-    )
-    port = record.gateway_metrics_port
-    return watched, f"http://127.0.0.1:{port}/metrics" if port and record.desired else ""
 
 
 def log_names(record: Record, processes: Iterable[RunningServer], wanted: str) -> tuple[str, ...]:

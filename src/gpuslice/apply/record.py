@@ -8,6 +8,7 @@ never half of either. Both are 0600 and a link in their place is refused.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -83,7 +84,7 @@ class RecordStore:
         Raises:
             RecordError: The file is damaged or cannot be trusted.
         """
-        return _read(self._record_file, _records()) or Record()
+        return _read(self._record_file, _records) or Record()
 
     def write_record(self, record: Record) -> None:
         """Replace the record, synced to disk before this returns."""
@@ -95,7 +96,7 @@ class RecordStore:
         Raises:
             RecordError: The file is damaged or cannot be trusted.
         """
-        return _read(self._journal_file, _journals())
+        return _read(self._journal_file, _journals)
 
     def write_journal(self, journal: Journal) -> None:
         """Replace the journal, synced to disk before this returns."""
@@ -108,7 +109,7 @@ class RecordStore:
             _sync_folder(self._journal_file.parent)
 
 
-def _read(path: Path, adapter: TypeAdapter[T]) -> T | None:
+def _read(path: Path, adapter: Callable[[], TypeAdapter[T]]) -> T | None:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -126,7 +127,7 @@ def _read(path: Path, adapter: TypeAdapter[T]) -> T | None:
             )
         text = file.read()
     try:
-        return adapter.validate_json(text)
+        return adapter().validate_json(text)
     except ValidationError as error:
         raise RecordError(
             f"{path} is damaged ({error.error_count()} problems).",

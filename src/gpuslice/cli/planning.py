@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpuslice.cli.options import DEFAULT_FILE, AsJson, Simulate, StackFile, machine_of
 
@@ -21,20 +21,20 @@ def plan(
     Changes nothing. Exit status 4 when something finds no slice.
     """
     from gpuslice.cli.console import banner, out, print_json
-    from gpuslice.cli.render.cost import cost_json, cost_summary
     from gpuslice.cli.render.plan import plan_json, plan_view
 
     machine = machine_of(simulate)
     prepared = _prepared(machine, file)
-    report = _cost(prepared) if prepared.loaded.stack.prices else None
+    priced = bool(prepared.loaded.stack.prices)
     if as_json:
-        cost = {"cost": cost_json(report)} if report else {}
-        print_json(plan_json(prepared) | cost)
+        print_json(plan_json(prepared) | (_cost_json(prepared) if priced else {}))
     else:
         banner(machine)
         out().print(plan_view(prepared))
-        if report:
-            out().print(cost_summary(report))
+        if priced:
+            from gpuslice.cli.render.cost import cost_summary
+
+            out().print(cost_summary(_cost(prepared)))
     _ = prepared.change  # raises NoRoomError when something found no slice
 
 
@@ -74,6 +74,12 @@ def _prepared(machine: Machine, file: Path) -> Prepared:
 
     loaded = load_stack(file)
     return prepare(open_node(machine), loaded)
+
+
+def _cost_json(prepared: Prepared) -> dict[str, Any]:
+    from gpuslice.cli.render.cost import cost_json
+
+    return {"cost": cost_json(_cost(prepared))}
 
 
 def _cost(prepared: Prepared) -> CostReport:

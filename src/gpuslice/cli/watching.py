@@ -101,7 +101,7 @@ def logs(
 
 def _snapshots(node: Node) -> Iterator[Snapshot]:
     """Take readings for ever; rates are those since the reading before."""
-    from gpuslice.agent.situation import watched_servers
+    from gpuslice.agent.watching import watched_servers
     from gpuslice.monitor.collect import take_reading
     from gpuslice.monitor.snapshot import snapshot
 
