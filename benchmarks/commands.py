@@ -46,7 +46,7 @@ def report(name: str, command: Sequence[str], environment: dict[str, str]) -> No
     pairs = [(run(YARDSTICK, environment), run(command, environment)) for _ in range(ROUNDS)]
     ratio = statistics.median(own / yardstick for yardstick, own in pairs)
     median_ms = statistics.median(own for _, own in pairs) * 1000
-    aim = AIM.get(name.split()[-1])
+    aim = AIM.get(name.rsplit(maxsplit=1)[-1])
     shown = f"<= {aim:.0f}" if aim else ""
     print(f"{name:18} {median_ms:10.0f} {ratio:20.2f} {shown:>6}")
 

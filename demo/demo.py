@@ -70,7 +70,7 @@ def show(stack: Path) -> None:
     step("8. Each slice while they work", "watch nvidia-smi")
     question = [*gpuslice(), "ask", "--all", "Tell me a long story.", "--max-tokens=400"]
     with subprocess.Popen(question, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
-        run("top", "--rounds=3")
+        run("top", "--rounds=4")
     step("9. What does each model cost, against a card of its own?", "the spreadsheet again")
     run("cost", file)
     step("10. Take everything down: servers, gateway, slices, MIG mode", "all of it backwards")

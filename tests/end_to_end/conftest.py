@@ -52,9 +52,7 @@ class Stand:
         own = {"GPUSLICE_HOME": str(self.home), "GPUSLICE_SIMULATE": self.simulation}
         return {**os.environ, **own, "COLUMNS": "200", "NO_COLOR": "1"}
 
-    def start(
-        self, *arguments: str, stdin: int = subprocess.DEVNULL
-    ) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
         """Start a command in the background."""
         process = subprocess.Popen(
             [sys.executable, "-m", "gpuslice", *arguments],

@@ -169,9 +169,8 @@ def test_what_is_killed_comes_back_and_answers_again(stand: Stand, victim: str) 
     os.kill(before[victim], signal.SIGKILL)
 
     stand.wait_for(lambda: pids(stand)[victim] not in (None, before[victim]), "the restart")
-    for model in ("chat", "coder"):
-        wanted = f"I am {model}."
-        stand.wait_for(lambda m=model, w=wanted: ask_quietly(stand, m) == w, f"{model} to answer")
+    stand.wait_for(lambda: ask_quietly(stand, "chat") == "I am chat.", "chat to answer")
+    stand.wait_for(lambda: ask_quietly(stand, "coder") == "I am coder.", "coder to answer")
     after = pids(stand)
     assert {name for name in after if after[name] != before[name]} == {victim}
 

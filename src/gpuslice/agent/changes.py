@@ -101,10 +101,12 @@ def take_down(
     record = node.read_record()
     gpus = {owned.slice.gpu_uuid for owned in record.owned} | set(record.mig_enabled)
     _stop(supervisor, node.runtime.list(), report)
+    node.machine.gateway_file.unlink(missing_ok=True)  # it holds keys
+    stack = record.desired.stack if record.desired else None
     record = replace(record, desired=None)
     node.store.write_record(record)
     if slices or mig_off:
-        _destroy_owned(supervisor, record, report)
+        _destroy_owned(supervisor, record, stack, report)
     if mig_off:
         _disable_mig(supervisor, gpus, report)
 
@@ -130,16 +132,15 @@ def _record(before: Record, change: Change) -> Record:
 
 
 def _staying(before: Record, change: Change) -> tuple[Owned, ...]:
-    """Say which slices stay ours: those the plan keeps, and those on GPUs it does not look at."""
+    """Say which slices stay ours: those the plan keeps, and those of other stacks of ours."""
+    stack = change.desired.stack
     replicas = {seat.kept.key: seat.replica for seat in change.plan.seats if seat.kept}
-    planned = {gpu.gpu_uuid for gpu in change.plan.gpus}
     kept = (
-        Owned(slice=s.key, stack=change.desired.stack, replica=replicas.get(s.key))
+        Owned(slice=s.key, stack=stack, replica=replicas.get(s.key))
         for gpu in change.plan.gpus
         for s in gpu.keep
     )
-    elsewhere = (o for o in before.owned if o.slice.gpu_uuid not in planned)
-    return (*kept, *(replace(owned, replica=None) for owned in elsewhere))
+    return (*kept, *(owned for owned in before.owned if owned.stack != stack))
 
 
 def _owned(stack: str, created: Sequence[tuple[Slice, ReplicaId | None]]) -> tuple[Owned, ...]:
@@ -168,12 +169,16 @@ def _stop(supervisor: Supervisor, processes: tuple[RunningServer, ...], report: 
         supervisor.node.runtime.stop_all(processes)
 
 
-def _destroy_owned(supervisor: Supervisor, record: Record, report: Report) -> None:
-    """Destroy what is ours, one after the other, forgetting each as it goes."""
+def _destroy_owned(
+    supervisor: Supervisor, record: Record, stack: str | None, report: Report
+) -> None:
+    """Destroy the slices of a stack (of every one where none ran), forgetting each as it goes."""
     node = supervisor.node
     observed = node.driver.read()
     there = {s.key: s for gpu in observed.gpus for s in gpu.slices}
     for owned in record.owned:
+        if stack not in (None, owned.stack):
+            continue
         if slice_ := there.get(owned.slice):
             step = DestroySlice(slice=slice_)
             text = describe(step, observed.gpus)

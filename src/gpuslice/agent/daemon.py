@@ -121,9 +121,10 @@ class Daemon:
         try:
             bring_up(self._supervisor, change, report, self._check)
         except BaseException as error:
-            text = error.message if isinstance(error, GpusliceError) else repr(error)
-            report(Event(kind=EventKind.UNDO, text=f"{text} Undoing."))
-            roll_back(self._supervisor, report)
+            if self._supervisor.node.store.read_journal() is not None:  # else nothing was touched
+                text = error.message if isinstance(error, GpusliceError) else repr(error)
+                report(Event(kind=EventKind.UNDO, text=f"{text} Undoing."))
+                roll_back(self._supervisor, report)
             raise
 
     def _stay(self, report: Report) -> None:

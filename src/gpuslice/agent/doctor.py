@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -55,7 +56,7 @@ def examine(machine: Machine) -> tuple[Finding, ...]:
     return (
         *_driver(machine),
         *_permission(machine),
-        *_engines(),
+        *_engines(machine),
         *_docker(machine),
         *_gateway(),
     )
@@ -112,16 +113,30 @@ def _permission(machine: Machine) -> Iterator[Finding]:
         yield _bad("permission", text, "run gpuslice with sudo")
 
 
-def _engines() -> Iterator[Finding]:
+def _engines(machine: Machine) -> Iterator[Finding]:
     if shutil.which("vllm"):
         yield _good("vLLM", "installed")
     else:
         yield _note("vLLM", "not installed here", "pip install vllm (needed for `engine: vllm`)")
     if importlib.util.find_spec("xllamacpp"):
         yield _good("llama.cpp", "xllamacpp is installed")
+        if not machine.simulated and not _computes_on_gpu():
+            text = "this xllamacpp computes on the CPU: a .gguf model would leave its slice idle"
+            yield _note("llama.cpp", text, "install a build of xllamacpp with CUDA, or use vLLM")
     else:
         remedy = "pip install 'gpuslice[cpu]' (needed for .gguf models)"
         yield _note("llama.cpp", "xllamacpp is not installed", remedy)
+
+
+def _computes_on_gpu() -> bool:
+    """Ask llama.cpp itself, in a process of its own: it takes a GPU context where it finds one."""
+    asked = subprocess.run(
+        [sys.executable, "-c", _DEVICES], capture_output=True, timeout=60, check=False
+    )
+    return asked.returncode == 0 and b"GPU" in asked.stdout
+
+
+_DEVICES = "import xllamacpp; print([d['type'].name for d in xllamacpp.get_device_info()])"
 
 
 def _docker(machine: Machine) -> Iterator[Finding]:

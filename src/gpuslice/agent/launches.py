@@ -43,7 +43,9 @@ def server_launches(record: Record, observed: Observed, host: Host) -> tuple[Lau
     for owned in sorted(record.owned, key=lambda o: str(o.replica)):
         found = slices.get(owned.slice)
         port = record.port_of(owned.replica) if owned.replica else None
-        if owned.replica is None or found is None or port is None:
+        if owned.stack != record.desired.stack or owned.replica is None:
+            continue
+        if found is None or port is None:
             continue
         if (model := models.get(owned.replica.model)) is None:
             continue
@@ -57,7 +59,8 @@ def missing_slices(record: Record, observed: Observed) -> tuple[Owned, ...]:
     if record.desired is None:
         return ()
     there = {s.key for gpu in observed.gpus for s in gpu.slices if s.uuid}
-    return tuple(o for o in record.owned if o.replica is not None and o.slice not in there)
+    mine = (o for o in record.owned if o.stack == record.desired.stack and o.replica is not None)
+    return tuple(owned for owned in mine if owned.slice not in there)
 
 
 def cpu_threads(slice_: Slice, gpu: Gpu, cpu_count: int) -> int:

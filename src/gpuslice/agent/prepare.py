@@ -11,7 +11,6 @@ from pathlib import Path
 from gpuslice.agent.node import Node
 from gpuslice.engines.api import ServeRequest
 from gpuslice.engines.catalogue import engine_named
-from gpuslice.errors import NoRoomError
 from gpuslice.hardware import MIG_PRODUCTS
 from gpuslice.model.desired import Change, Desired, DesiredGateway, DesiredModel, Record
 from gpuslice.model.gpu import Observed
@@ -19,6 +18,7 @@ from gpuslice.model.plan import Demand, Plan, ReplicaId
 from gpuslice.planner.admission import check_demands, choose_gpus
 from gpuslice.planner.check import check_plan
 from gpuslice.planner.plan import plan
+from gpuslice.planner.verdict import check_all_placed
 from gpuslice.stack.load import LoadedStack
 from gpuslice.stack.schema import ModelEntry
 from gpuslice.stack.sources import check_sources, resolve_source
@@ -51,8 +51,7 @@ class Prepared:
         Raises:
             NoRoomError: Some replicas have no slice: such a plan is shown, never carried out.
         """
-        if self.plan.unplaced:
-            raise no_room(self.plan)
+        check_all_placed(self.demands, self.plan)
         return Change(desired=self.desired, plan=self.plan)
 
 
@@ -74,8 +73,9 @@ def prepare(node: Node, loaded: LoadedStack) -> Prepared:
     )
     check_demands(observed, demands, gpus)
     record = node.read_record()
-    made = plan(observed, demands, record.owned, gpus=gpus)
-    check_plan(made, observed, demands, record.owned)
+    owned = tuple(o for o in record.owned if o.stack == desired.stack)
+    made = plan(observed, demands, owned, gpus=gpus)
+    check_plan(made, observed, demands, owned)
     return Prepared(
         loaded=loaded,
         desired=desired,
@@ -124,16 +124,6 @@ def check_launches(desired: Desired, python: str) -> None:
             environment=model.environment,
         )
         engine_named(model.engine, python=python).launch(request)
-
-
-def no_room(plan: Plan) -> NoRoomError:
-    """Say which replicas find no slice, and why."""
-    total = len(plan.seats) + len(plan.unplaced)
-    return NoRoomError(
-        f"{len(plan.unplaced)} of {total} replicas find no slice; nothing was changed.",
-        hint="Ask for fewer replicas or smaller slices; `gpuslice profiles` shows what is free.",
-        details=tuple(f"{u.replica}: {u.reason}" for u in plan.unplaced),
-    )
 
 
 def _demand(name: str, entry: ModelEntry, folder: Path) -> Demand:

@@ -16,9 +16,12 @@ from gpuslice.engines.fingerprint import config_hash
 from gpuslice.model.server import Launch, MetricNames, Role
 
 PROGRAM = "gpuslice.runtime.llama_cpp_server"
+# llama.cpp adds a request's tokens to tokens_predicted_total only when it ends. Its steps, times
+# the slots that were busy in an average step, move while it runs and come to the same in the end.
 METRICS = MetricNames(
     requests_running="llamacpp:requests_processing",
-    generated_tokens_total="llamacpp:tokens_predicted_total",
+    generated_tokens_total="llamacpp:n_decode_total",
+    generated_tokens_factor="llamacpp:n_busy_slots_per_decode",
     prompt_tokens_total="llamacpp:prompt_tokens_total",
 )
 

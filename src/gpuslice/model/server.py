@@ -25,11 +25,14 @@ class MetricNames:
     Attributes:
         requests_running: Gauge of requests being answered.
         generated_tokens_total: Counter of tokens produced.
+        generated_tokens_factor: Gauge to multiply that counter with, for an engine whose counter
+            of tokens moves only at the end of a request and that counts steps meanwhile.
         prompt_tokens_total: Counter of prompt tokens read.
     """
 
     requests_running: str = ""
     generated_tokens_total: str = ""
+    generated_tokens_factor: str = ""
     prompt_tokens_total: str = ""
 
 

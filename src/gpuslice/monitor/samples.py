@@ -93,7 +93,7 @@ def parse_server(text: str, names: MetricNames, *, replica: ReplicaId, at_s: flo
         replica=replica,
         at_s=at_s,
         requests_running=None if running is None else round(running),
-        generated_tokens_total=_named(totals, names.generated_tokens_total),
+        generated_tokens_total=_generated(totals, names),
         prompt_tokens_total=_named(totals, names.prompt_tokens_total),
     )
 
@@ -119,6 +119,14 @@ def _read(text: str) -> Iterator[tuple[str, Mapping[str, str], float]]:
     for family in text_string_to_metric_families(text):
         for found in family.samples:
             yield found.name, found.labels, found.value
+
+
+def _generated(totals: Mapping[str, float], names: MetricNames) -> float | None:
+    count = _named(totals, names.generated_tokens_total)
+    if count is None or not names.generated_tokens_factor:
+        return count
+    factor = _named(totals, names.generated_tokens_factor)
+    return None if factor is None else count * factor
 
 
 def _named(totals: Mapping[str, float], name: str) -> float | None:

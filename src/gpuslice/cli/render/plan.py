@@ -59,6 +59,8 @@ def pictures(prepared: Prepared) -> Iterator[RenderableType]:
     for gpu_plan in prepared.plan.gpus:
         gpu = prepared.observed.gpu(gpu_plan.gpu_uuid)
         yield Text(f"GPU {gpu.index}  {gpu.name}  MIG {_mode(gpu, gpu_plan)}", style="bold")
+        for note in gpu_plan.notes:
+            yield Text(f"  {note}", style="yellow")
         yield Padding(_drawing(gpu, gpu_plan, owners, prepared.plan.seats), (0, 0, 1, 2))
     yield picture.LEGEND
 
