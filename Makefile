@@ -6,7 +6,7 @@ DEMO_READY := $(VENV)/.demo-ready
 DEV_READY := $(VENV)/.dev-ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check format benchmarks clean
+.PHONY: help demo test test-hardware check format benchmarks clean
 
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -16,6 +16,9 @@ demo: $(DEMO_READY)  ## Run the whole job on a simulated A100 with real model se
 
 test: $(DEV_READY)  ## Run the tests
 	$(BIN)/python -m pytest
+
+test-hardware: $(DEV_READY)  ## Read a real NVIDIA driver and compare; changes nothing
+	$(BIN)/python -m pytest tests/hardware -s
 
 check: $(DEV_READY)  ## Lint, types and layers
 	$(BIN)/ruff check

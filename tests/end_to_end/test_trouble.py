@@ -60,6 +60,22 @@ def test_a_taken_port_is_refused_before_anything_is_touched(stand: Stand) -> Non
     stand.assert_nothing_is_left()
 
 
+def test_a_gateway_that_cannot_start_is_reported_with_its_last_lines_and_undone(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = stand.folder / "site" / "smg"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise SystemExit('this gateway is broken')")
+    monkeypatch.setenv("PYTHONPATH", str(broken.parent))
+    stand.write(tiny("chat"))
+
+    shown = stand.run("up", "-d", "--yes", expect=9)
+
+    assert "gateway-failed" in shown
+    assert "this gateway is broken" in shown
+    stand.assert_nothing_is_left()
+
+
 @pytest.mark.parametrize("moment", ["creating", "starting", "running"])
 def test_ctrl_c_at_any_moment_ends_where_it_began(stand: Stand, moment: str) -> None:
     stand.write(tiny("chat", delay_s=0.0 if moment == "running" else 30.0))

@@ -77,8 +77,8 @@ def worth(case: Case, seating: Seating) -> Worth:
         switched,
         len(ours),
         memory,
-        compute,
         -left,
+        -compute,
     )
 
 

@@ -181,7 +181,7 @@ def _undo_entry(entry: Entry, driver: Driver, record: Record, report: Report) ->
 def _undo_creation(planned: PlannedSlice, gpu: Gpu, driver: Driver, report: Report) -> None:
     lying = _slice_at(gpu, planned.placement)
     if lying is not None and lying.profile == planned.profile:
-        _say(report, f"GPU {gpu.index}: destroy {lying.profile} at {lying.placement} again")
+        _say(report, f"GPU {gpu.index}: destroy {lying.profile} at {lying.placement}")
         driver.destroy_slice(lying)
 
 
@@ -189,21 +189,31 @@ def _undo_destruction(
     slice_: Slice, gpu: Gpu, driver: Driver, record: Record, report: Report
 ) -> Record:
     lying = _slice_at(gpu, slice_.placement)
-    if lying is None:
-        profile = gpu.geometry.named(slice_.profile) if gpu.geometry else None
-        if profile is None:
-            raise DriverError(f"GPU {gpu.index} no longer offers {slice_.profile}.")
-        _say(report, f"GPU {gpu.index}: create {slice_.profile} at {slice_.placement} again")
-        lying = driver.create_slice(
-            PlannedSlice(
-                gpu_uuid=gpu.uuid,
-                placement=slice_.placement,
-                profile=profile.name,
-                profile_id=profile.id,
-                memory_mib=profile.memory_mib,
-            )
+    if lying is not None and lying.profile != slice_.profile:
+        raise DriverError(
+            f"GPU {gpu.index}: somebody else's {lying.profile} lies at {slice_.placement}, "
+            f"where {slice_.profile} was."
         )
+    if lying is not None and lying.uuid is None and slice_.uuid is not None:
+        driver.destroy_slice(lying)  # killed between its two halves: the compute instance is gone
+        lying = None
+    if lying is None:
+        _say(report, f"GPU {gpu.index}: create {slice_.profile} at {slice_.placement} again")
+        lying = driver.create_slice(_as_planned(slice_, gpu))
     return replace(record, owned=tuple(_renamed(owned, slice_, lying) for owned in record.owned))
+
+
+def _as_planned(slice_: Slice, gpu: Gpu) -> PlannedSlice:
+    profile = gpu.geometry.named(slice_.profile) if gpu.geometry else None
+    if profile is None:
+        raise DriverError(f"GPU {gpu.index} no longer offers {slice_.profile}.")
+    return PlannedSlice(
+        gpu_uuid=gpu.uuid,
+        placement=slice_.placement,
+        profile=profile.name,
+        profile_id=profile.id,
+        memory_mib=profile.memory_mib,
+    )
 
 
 def _renamed(owned: Owned, old: Slice, new: Slice) -> Owned:

@@ -58,18 +58,41 @@ app.command(rich_help_panel=_MORE)(stackfile.schema)
 app.add_typer(simulating.app, name="simulate", rich_help_panel=_MORE)
 
 
-@app.callback()
-def _root(
-    *,
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version and end.", is_eager=True)
-    ] = False,
-) -> None:
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         from gpuslice import __version__
 
         typer.echo(f"gpuslice {__version__}")
         raise typer.Exit
+
+
+def _name_simulation(boards: str) -> str:
+    """Let ``gpuslice --simulate … plan`` mean the same as ``gpuslice plan --simulate …``."""
+    if boards:
+        os.environ["GPUSLICE_SIMULATE"] = boards
+    return boards
+
+
+@app.callback()
+def _root(
+    *,
+    simulate: Annotated[
+        str,
+        typer.Option(
+            "--simulate",
+            metavar="BOARD[:N][,…]",
+            help="Use simulated GPUs, such as a100-80gb:2; may also stand after the command.",
+            callback=_name_simulation,
+        ),
+    ] = "",
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and end.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:

@@ -141,7 +141,8 @@ def _bring_up(
             progress.show(event)
             if event.kind is EventKind.READY:
                 progress.pause()
-                out().print(_endpoint(prepared, detach=detach))
+                # Not wrapped: the curl line is there to be copied.
+                out().print(_endpoint(prepared, detach=detach), soft_wrap=True)
     if interrupted:
         raise typer.Exit(130)
 

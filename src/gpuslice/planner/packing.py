@@ -18,9 +18,10 @@ of the model, only the number of different ones; that is why the same model carr
 1. replicas served; if not all can be, then those of the first demand, the second, and so on
 2. running replicas that must move (fewest), then slices of ours destroyed
 3. GPUs that are not whole afterwards, MIG modes switched on, GPUs that hold slices of ours
-4. memory slices given, then compute slices given
-5. what is left free: the sum over plain profiles of memory slices times how many still fit
-6. GPUs of small index
+4. memory slices given (fewest)
+5. what is left free (most): the sum over plain profiles of memory slices times how many still fit
+6. compute slices given (most): what nobody else could use any more is no waste
+7. GPUs of small index
 
 **Why it is right.** Every plan is a choice of one legal layout for each GPU and of a replica for
 each slice; a layout that is not a pattern can be replaced by one that is, without loss (the

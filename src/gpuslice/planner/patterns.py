@@ -29,6 +29,9 @@ from gpuslice.planner.question import Cost, Pattern, PatternSlice, Site, SliceKi
 
 _Layout = tuple[PatternSlice, ...]
 
+_WEIGHED = Cost._fields.index("waste")
+"""How many entries of a cost come before the weight of what is left free."""
+
 
 @lru_cache(maxsize=512)
 def patterns(site: Site, wanted: tuple[int, ...]) -> tuple[Pattern, ...]:
@@ -48,7 +51,7 @@ def patterns(site: Site, wanted: tuple[int, ...]) -> tuple[Pattern, ...]:
         supply = tuple(sorted(Counter(part.kind for part in layout).items()))
         rival = best.get(supply)
         cost = _outlay(site, grid, layout)
-        if rival is not None and cost[:-1] > rival.cost[:-1]:
+        if rival is not None and cost[:_WEIGHED] > rival.cost[:_WEIGHED]:
             continue  # weighing what is left free is the dear part; most layouts lose before it
         cost = cost._replace(waste=_waste(site, grid, layout))
         pattern = Pattern(slices=layout, supply=supply, cost=cost)
@@ -117,8 +120,8 @@ def _outlay(site: Site, grid: Grid, layout: _Layout) -> Cost:
         switched=int(bool(layout) and not site.mig_on),
         ours=int(bool(layout) or site.holds_ours),
         memory_slices=sum(part.placement.size for part in layout),
-        compute_slices=sum(grid.profiles[part.profile].compute_slices for part in layout),
         waste=0,
+        idle_compute=-sum(grid.profiles[part.profile].compute_slices for part in layout),
     )
 
 

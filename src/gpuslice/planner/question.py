@@ -96,8 +96,9 @@ class Cost(NamedTuple):
         switched: 1 when MIG mode has to be switched on.
         ours: 1 when slices of ours lie on it afterwards.
         memory_slices: Memory slices given to replicas.
-        compute_slices: Compute slices given to replicas.
         waste: The useful remainder, negated.
+        idle_compute: Compute slices given to replicas, negated: where nothing else is lost by it,
+            a replica may as well have them.
     """
 
     destroyed: int
@@ -105,8 +106,8 @@ class Cost(NamedTuple):
     switched: int
     ours: int
     memory_slices: int
-    compute_slices: int
     waste: int
+    idle_compute: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,6 @@ def plan_view(prepared: Prepared) -> RenderableType:
         Text(),
         *pictures(prepared),
         steps_view(prepared),
-        *_unplaced(prepared),
     )
 
 
@@ -135,9 +134,3 @@ def _drawing(
         "then" if gpu_plan.destroy else "", picture.row(picture.after_cells(gpu_plan, seats), grid)
     )
     return table
-
-
-def _unplaced(prepared: Prepared) -> Iterator[RenderableType]:
-    for unplaced in prepared.plan.unplaced:
-        text = (f"{unplaced.replica} finds no slice: ", "bold red"), unplaced.reason
-        yield Text.assemble("\n", *text)

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from gpuslice.monitor.snapshot import ModelRow, SliceRow, Snapshot
 
-_BAR_WIDTH = 20
+_BAR_WIDTH = 10
 _UNKNOWN = "–"
 
 
