@@ -104,7 +104,7 @@ def check_nothing_is_left(port: int) -> int:
 def step(title: str, by_hand: str) -> None:
     """Head a step; say what one would have typed."""
     console.print()
-    console.rule(f"[bold]{title}[/]", align="left")
+    console.rule(f"[bold]{title}[/] [black on yellow] simulated GPU [/]", align="left")
     console.print(f"[dim]by hand: {escape(by_hand)}[/]")
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from gpuslice.engines.api import ServeRequest
+from gpuslice.gateway.client import Worker
 from gpuslice.gateway.settings import GatewaySettings
 from gpuslice.hardware.boards import board
+from gpuslice.model.desired import Desired, DesiredGateway, DesiredModel, PortLease, Record
 from gpuslice.model.geometry import Placement
 from gpuslice.model.gpu import Architecture, Gpu, MigMode, Observed, Slice
 from gpuslice.model.plan import Owned, ReplicaId
@@ -159,6 +161,67 @@ def a_running_server(*, model: str = "chat", replica: int = 0, **changes: Any) -
         slice_uuid="MIG-0f0e0d0c-1111-5222-8333-444455556666",
     )
     return replace(server, **changes)
+
+
+def the_process_of(launch: Launch, **changes: Any) -> RunningServer:
+    """The process that was started from a launch."""
+    server = RunningServer(
+        name=launch.name,
+        stack=launch.stack,
+        role=launch.role,
+        replica=launch.replica,
+        pid=4711,
+        started_at=0.0,
+        host=launch.host,
+        port=launch.port,
+        slice_uuid=launch.slice_uuid,
+        config_hash=launch.config_hash,
+    )
+    return replace(server, **changes)
+
+
+def a_worker(**changes: Any) -> Worker:
+    """The gateway's view of `a_running_server`, in rotation."""
+    worker = Worker(id="worker-1", url="http://127.0.0.1:20001", model="chat", healthy=True)
+    return replace(worker, **changes)
+
+
+def a_desired_model(name: str = "chat", **changes: Any) -> DesiredModel:
+    """A model served by a command of the user's own."""
+    model = DesiredModel(
+        name=name,
+        engine="command",
+        source="",
+        context_tokens=4096,
+        concurrency=4,
+        command=("my-server", "{port}", "{name}"),
+    )
+    return replace(model, **changes)
+
+
+def a_desired(*models: DesiredModel, **changes: Any) -> Desired:
+    """The stack ``assistants``, with one model unless others are named."""
+    desired = Desired(
+        stack="assistants",
+        stack_file="/srv/assistants/gpuslice.yaml",
+        digest="0" * 64,
+        models=models or (a_desired_model(),),
+        gateway=DesiredGateway(host="127.0.0.1", port=8080),
+    )
+    return replace(desired, **changes)
+
+
+def a_record(*records: Owned, **changes: Any) -> Record:
+    """What is recorded of the stack ``assistants``; every owned replica has a port from 20001."""
+    replicas = [record.replica for record in records if record.replica]
+    record = Record(
+        boot_id="boot-1",
+        desired=a_desired(),
+        owned=records,
+        ports=tuple(PortLease(replica=r, port=20001 + n) for n, r in enumerate(replicas)),
+        gateway_metrics_port=20100,
+    )
+    return replace(record, **changes)
 
 
 def wait_until(holds: Callable[[], bool], *, timeout_s: float = 20.0) -> None:

@@ -21,6 +21,15 @@ from gpuslice.model.geometry import Geometry, Placement
 from gpuslice.model.gpu import Gpu, Slice
 from gpuslice.model.plan import PlannedSlice
 
+CHANGING = (
+    "nvmlDeviceSetMigMode",
+    "nvmlDeviceCreateGpuInstance",
+    "nvmlGpuInstanceCreateComputeInstance",
+    "nvmlComputeInstanceDestroy",
+    "nvmlGpuInstanceDestroy",
+)
+"""How the names begin of the NVML functions that change a machine."""
+
 
 class NvmlWith(ModuleType):
     """A pynvml module with some functions replaced. Owned by the test that makes it."""
@@ -29,6 +38,8 @@ class NvmlWith(ModuleType):
         super().__init__("nvml")
         self.original = nvml
         self.calls_until_failure: int | None = None
+        self.changes_until_death: int | None = None
+        self.death: type[BaseException] = BaseException
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.original, name)
@@ -39,6 +50,10 @@ class NvmlWith(ModuleType):
             self.calls_until_failure -= 1
             if self.calls_until_failure == -1:
                 self.refuse(self.original.NVML_ERROR_UNKNOWN)
+        if self.changes_until_death is not None:
+            self.changes_until_death -= function.__name__.startswith(CHANGING)
+            if self.changes_until_death < 0:
+                raise self.death
         return function(*arguments)
 
     def replace(self, name: str, function: Callable[..., Any]) -> None:
@@ -65,6 +80,18 @@ class NvmlWith(ModuleType):
         self.calls_until_failure = number
         yield
         self.calls_until_failure = None
+
+    @contextmanager
+    def death_at_change(self, number: int, death: type[BaseException]) -> Iterator[None]:
+        """Let the process die just before it changes something for the n-th time, from 0.
+
+        No later call is made either, so nothing that cleans up can reach the machine.
+        """
+        self.changes_until_death, self.death = number, death
+        try:
+            yield
+        finally:
+            self.changes_until_death = None
 
     def refuse(self, code: int) -> NoReturn:
         raise self.original.NVMLError(code)

@@ -9,7 +9,7 @@ import pytest
 
 from documents import ROOT, rows
 from gpuslice import errors
-from gpuslice.cli.main import app
+from gpuslice.cli.app import app
 from gpuslice.errors import GpusliceError
 
 CLASSES = tuple(

@@ -14,13 +14,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from gpuslice.agent.socket_path import reachable
 from gpuslice.agent.status import AgentStatus, status_from_json
-from gpuslice.errors import AgentError, ChangeRunningError, GpusliceError
+from gpuslice.errors import AgentError, GpusliceError
 from gpuslice.model.event import Event, EventKind
 from gpuslice.model.machine import Machine
 
@@ -54,17 +55,12 @@ class AgentClient:
         """Ask for a change and yield its events until it has ended.
 
         Raises:
-            ChangeRunningError: Another change is under way.
+            RemoteError: It failed there, or was refused.
             AgentError: The agent went away before the end.
         """
         body = json.dumps(payload).encode()
         try:
             with _request(self._machine, "POST", path, body=body, timeout_s=None) as response:
-                if response.status == http.client.CONFLICT:
-                    raise ChangeRunningError(
-                        response.read().decode(),
-                        hint="Wait for it to end (`gpuslice ps` shows it), then try again.",
-                    )
                 yield from _events(response)
         except (ConnectionError, http.client.HTTPException) as error:
             raise AgentError(
@@ -164,26 +160,22 @@ class _UnixConnection(http.client.HTTPConnection):
             self.sock.connect(path)
 
 
-class _request:  # noqa: N801 - a context manager used like a function
-    """One request; closes its connection on leaving."""
-
-    def __init__(
-        self,
-        machine: Machine,
-        method: str,
-        path: str,
-        *,
-        timeout_s: float | None,
-        body: bytes | None = None,
-    ) -> None:
-        self._connection = _UnixConnection(machine.socket_file, timeout_s)
-        self._connection.request(method, path, body=body)
-
-    def __enter__(self) -> http.client.HTTPResponse:
-        return self._connection.getresponse()
-
-    def __exit__(self, *exc: object) -> None:
-        self._connection.close()
+@contextmanager
+def _request(
+    machine: Machine,
+    method: str,
+    path: str,
+    *,
+    timeout_s: float | None,
+    body: bytes | None = None,
+) -> Iterator[http.client.HTTPResponse]:
+    """Make one request; the connection is closed on leaving, also one that never came about."""
+    connection = _UnixConnection(machine.socket_file, timeout_s)
+    try:
+        connection.request(method, path, body=body)
+        yield connection.getresponse()
+    finally:
+        connection.close()
 
 
 def _events(response: http.client.HTTPResponse) -> Iterator[Event]:

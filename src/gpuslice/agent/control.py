@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -33,7 +34,8 @@ HEARTBEAT_S = 1.0
 
 _CHANGE: TypeAdapter[Change] = TypeAdapter(Change)
 
-Work = Callable[[Report], None]
+Work = Callable[[Report, threading.Event], None]
+"""A change: where its events go, and what is set when its asker has gone away."""
 
 
 def application(daemon: Daemon) -> Starlette:
@@ -51,15 +53,17 @@ def application(daemon: Daemon) -> Starlette:
         asked = await request.json()
         change = _CHANGE.validate_python(asked["change"])
         detach = bool(asked["detach"])
-        return _Stream(daemon, lambda report: daemon.up(change, report, detach=detach))
+        return _Stream(daemon, lambda report, gone: daemon.up(change, report, gone, detach=detach))
 
     async def down(request: Request) -> Response:
         asked = await request.json()
         slices, mig_off = bool(asked["slices"]), bool(asked["mig_off"])
-        return _Stream(daemon, lambda report: daemon.down(report, slices=slices, mig_off=mig_off))
+        return _Stream(
+            daemon, lambda report, _: daemon.down(report, slices=slices, mig_off=mig_off)
+        )
 
     async def recover(_request: Request) -> Response:
-        return _Stream(daemon, daemon.recover)
+        return _Stream(daemon, lambda report, _: daemon.recover(report))
 
     return Starlette(
         routes=[
@@ -80,22 +84,27 @@ class _Stream(Response):
         self._daemon = daemon
         self._work = work
         self._queue: asyncio.Queue[Event] = asyncio.Queue()
+        self._gone = threading.Event()
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         loop = asyncio.get_running_loop()
 
         def report(event: Event) -> None:
             log.info("%s: %s", event.kind, event.text)
-            loop.call_soon_threadsafe(self._queue.put_nowait, event)
+            with suppress(RuntimeError):  # the loop has ended: nobody listens, the work goes on
+                loop.call_soon_threadsafe(self._queue.put_nowait, event)
 
         headers = [(b"content-type", b"application/x-ndjson")]
-        work = asyncio.create_task(asyncio.to_thread(_run, self._work, report))
-        gone = asyncio.create_task(self._watch(receive))
-        with suppress(OSError):  # the asker is gone; `gone` has noticed or is about to
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await self._send_events(send)
+        work = asyncio.create_task(asyncio.to_thread(_run, self._work, report, self._gone))
+        watch = asyncio.create_task(self._watch(receive))
+        try:
+            with suppress(OSError):  # the asker is gone
+                await send({"type": "http.response.start", "status": 200, "headers": headers})
+                await self._send_events(send)
+        finally:
+            self._gone.set()
+            watch.cancel()
         await work
-        gone.cancel()
         self._daemon.leave_if_idle()
 
     async def _send_events(self, send: Send) -> None:
@@ -118,14 +127,13 @@ class _Stream(Response):
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        log.info("the asker is gone: cancelling")
-        self._daemon.cancel()
+        self._gone.set()
 
 
-def _run(work: Work, report: Report) -> None:
+def _run(work: Work, report: Report, gone: threading.Event) -> None:
     """Run a change to its end, whatever it is, and say how it ended."""
     try:
-        work(report)
+        work(report, gone)
     except GpusliceError as error:
         report(
             Event(

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
 ROTATE_EVERY = 30
+TURN_TIMEOUT_S = 30.0
 
 
 class Daemon:
@@ -84,14 +85,24 @@ class Daemon:
             processes=self._supervisor.statuses(),
         )
 
-    def up(self, change: Change, report: Report, *, detach: bool) -> None:
+    def up(
+        self, change: Change, report: Report, cancelled: threading.Event, *, detach: bool
+    ) -> None:
         """Bring a stack up; in the foreground, stay until cancelled and then undo it.
+
+        Args:
+            change: What is wanted.
+            report: Where progress goes.
+            cancelled: Set by the asker's going away, or by `cancel`.
+            detach: False for a stack that ends with its asker.
 
         Raises:
             ChangeRunningError: Another change is under way, or a foreground stack runs.
             GpusliceError: It failed, and everything is as it was before.
         """
         with self._change(f"bringing up {change.desired.stack}"):
+            self._cancelled = cancelled
+            self._ended.clear()
             roll_back(self._supervisor, report)
             if self._supervisor.node.read_record().desired is not None and not detach:
                 report(_note("the stack runs detached already and stays so"))
@@ -131,29 +142,34 @@ class Daemon:
         """Wait for the end of a foreground stack."""
         while not self._ended.is_set() and not self._cancelled.wait(0.2):
             pass
-        if self._ended.is_set():
-            report(_note("taken down from another terminal"))
-            return
-        with self._change("ending the foreground stack", ends_foreground=True):
+        self._turn.acquire()
+        with self._taken("ending the foreground stack"):
+            if self._ended.is_set():
+                report(_note("taken down from another terminal"))
+                return
             roll_back(self._supervisor, report)
             self._foreground = False
 
     @contextmanager
     def _change(self, what: str, *, ends_foreground: bool = False) -> Iterator[None]:
+        """Take the turn for a change, or refuse it."""
         if self._foreground and not ends_foreground:
             raise ChangeRunningError(
                 "A stack runs in the foreground of another terminal.",
                 hint="End it there with Ctrl-C, or run `gpuslice down` first.",
             )
-        if self._changing or not self._turn.acquire(timeout=30):
+        if self._changing or not self._turn.acquire(timeout=TURN_TIMEOUT_S):
             raise ChangeRunningError(
                 f"Another change is under way: {self._changing or 'a round of the loop'}.",
                 hint="Wait for it to end, then try again.",
             )
+        with self._taken(what):
+            yield
+
+    @contextmanager
+    def _taken(self, what: str) -> Iterator[None]:
+        """Hold the turn that has been taken, and give it back."""
         self._changing = what
-        if not ends_foreground:
-            self._cancelled.clear()
-            self._ended.clear()
         try:
             yield
         finally:

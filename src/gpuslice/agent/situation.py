@@ -10,17 +10,20 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gpuslice.agent.client import AgentClient
 from gpuslice.agent.launches import missing_slices, server_launches
 from gpuslice.agent.node import Node
-from gpuslice.agent.status import AgentStatus
 from gpuslice.errors import NoServerError
 from gpuslice.model.desired import Record
 from gpuslice.model.gpu import Gpu, Observed, Slice, SliceUse
 from gpuslice.model.plan import Owned, ReplicaId
 from gpuslice.model.server import Launch, Role, RunningServer, process_name
 from gpuslice.runtime.ready import is_ready
+
+if TYPE_CHECKING:
+    from gpuslice.agent.status import AgentStatus
+    from gpuslice.model.machine import Machine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +93,7 @@ def read_situation(node: Node) -> Situation:
     record = node.read_record()
     observed = node.driver.read()
     processes = node.runtime.list()
-    agent = AgentClient(node.machine).status()
+    agent = _ask_agent(node.machine)
     gateway = next((p for p in processes if p.role is Role.GATEWAY), None)
     return Situation(
         observed=observed,
@@ -149,6 +152,14 @@ def _server_lines(
             ready=process is not None and is_ready(launch.host, launch.port, launch.health_path),
             restarts=restarts.get(launch.name, 0),
         )
+
+
+def _ask_agent(machine: Machine) -> AgentStatus | None:
+    if not machine.socket_file.exists():
+        return None  # nobody listens, so no HTTP has to be loaded
+    from gpuslice.agent.client import AgentClient  # noqa: PLC0415 - see above
+
+    return AgentClient(machine).status()
 
 
 def _edited(record: Record) -> bool:

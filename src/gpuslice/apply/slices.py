@@ -28,7 +28,14 @@ from gpuslice.model.event import Event, EventKind, Report
 from gpuslice.model.geometry import Placement
 from gpuslice.model.gpu import Gpu, Slice
 from gpuslice.model.plan import Owned, PlannedSlice, ReplicaId
-from gpuslice.planner.steps import CreateSlice, DestroySlice, EnableMig, Step, by_hand
+from gpuslice.planner.steps import (
+    CreateSlice,
+    DestroySlice,
+    EnableMig,
+    Step,
+    by_hand,
+    describe,
+)
 
 
 class Notebook:
@@ -92,22 +99,6 @@ def carry_out(
         if slice_ is not None and isinstance(step, CreateSlice):
             created.append((slice_, step.replica))
     return tuple(created)
-
-
-def describe(step: Step, gpus: Sequence[Gpu]) -> str:
-    """Say in words what a step does."""
-    match step:
-        case EnableMig(gpu_uuid=uuid):
-            return f"GPU {_index(gpus, uuid)}: enable MIG mode"
-        case DestroySlice(slice=slice_):
-            place = f"{slice_.profile} at {slice_.placement}"
-            return f"GPU {_index(gpus, slice_.gpu_uuid)}: destroy {place}"
-        case CreateSlice(planned=planned, replica=replica):
-            whom = f" for {replica}" if replica else ""
-            place = f"{planned.profile} at {planned.placement}"
-            return f"GPU {_index(gpus, planned.gpu_uuid)}: create {place}{whom}"
-        case _:
-            assert_never(step)
 
 
 def undo(journal: Journal, driver: Driver, report: Report) -> Record:
@@ -222,10 +213,6 @@ def _renamed(owned: Owned, old: Slice, new: Slice) -> Owned:
 
 def _slice_at(gpu: Gpu, placement: Placement) -> Slice | None:
     return next((s for s in gpu.slices if s.placement == placement), None)
-
-
-def _index(gpus: Sequence[Gpu], uuid: str) -> int:
-    return next(gpu.index for gpu in gpus if gpu.uuid == uuid)
 
 
 def _say(report: Report, text: str) -> None:

@@ -12,8 +12,6 @@ from types import ModuleType, TracebackType
 from typing import Self, TypeVar
 
 from gpuslice.driver.calls import NvmlCalls, open_device
-from gpuslice.driver.create import create_slice
-from gpuslice.driver.destroy import destroy_slice
 from gpuslice.driver.gpus import GpuReader, list_devices
 from gpuslice.driver.mode import change_mode, require_mode
 from gpuslice.driver.patience import Patience
@@ -147,6 +145,8 @@ class NvmlDriver:
             GpuBusyError: The GPU is in use by a client.
             ReadBackError: What exists afterwards is not what was asked for.
         """
+        from gpuslice.driver.create import create_slice  # noqa: PLC0415 - most commands only read
+
         device = open_device(self._nvml, planned.gpu_uuid)
         if not require_mode(self._nvml, device).current:
             raise DriverError(
@@ -165,6 +165,8 @@ class NvmlDriver:
             GpuBusyError: A process holds the slice; names it where it can.
             ReadBackError: Another slice lives under its id now, or it would not go.
         """
+        from gpuslice.driver.destroy import destroy_slice  # noqa: PLC0415 - as above
+
         device = open_device(self._nvml, slice_.gpu_uuid)
         self._meter.forget(slice_.gpu_uuid)
         geometry = self._reader.geometry(device)

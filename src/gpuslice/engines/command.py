@@ -10,11 +10,11 @@ from __future__ import annotations
 import string
 
 from gpuslice.engines.api import ServeRequest
+from gpuslice.engines.bound import bound_launch
 from gpuslice.engines.by_hand import on_host
 from gpuslice.engines.environment import bind_environment
-from gpuslice.engines.fingerprint import config_hash
 from gpuslice.errors import StackError
-from gpuslice.model.server import Launch, Role
+from gpuslice.model.server import Launch
 
 PLACEHOLDERS = (
     "port",
@@ -46,17 +46,7 @@ class Command:
         parts = (*request.command, *request.args)
         command = tuple(fill(part, request) for part in parts)
         environment = bind_environment(request)
-        return Launch(
-            stack=request.stack,
-            role=Role.SERVER,
-            replica=request.replica,
-            command=command,
-            environment=environment,
-            port=request.port,
-            slice_uuid=request.slice_uuid,
-            config_hash=config_hash(command, environment, request.slice_uuid),
-            by_hand=on_host(request, command),
-        )
+        return bound_launch(request, command, environment, by_hand=on_host(request, command))
 
 
 def fill(template: str, request: ServeRequest) -> str:

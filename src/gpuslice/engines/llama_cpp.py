@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from gpuslice.engines.api import ServeRequest
 from gpuslice.engines.arguments import merge_arguments, refuse_arguments
+from gpuslice.engines.bound import bound_launch
 from gpuslice.engines.by_hand import in_container
 from gpuslice.engines.environment import bind_environment
-from gpuslice.engines.fingerprint import config_hash
-from gpuslice.model.server import Launch, MetricNames, Role
+from gpuslice.model.server import Launch, MetricNames
 
 PROGRAM = "gpuslice.runtime.llama_cpp_server"
 # llama.cpp adds a request's tokens to tokens_predicted_total only when it ends. Its steps, times
@@ -52,18 +52,8 @@ class LlamaCpp:
         arguments = merge_arguments(_flags(request), request.args)
         command = (self._python, "-m", PROGRAM, *arguments)
         environment = bind_environment(request)
-        return Launch(
-            stack=request.stack,
-            role=Role.SERVER,
-            replica=request.replica,
-            command=command,
-            environment=environment,
-            port=request.port,
-            metrics_path="/metrics",
-            metrics=METRICS,
-            slice_uuid=request.slice_uuid,
-            config_hash=config_hash(command, environment, request.slice_uuid),
-            by_hand=_by_hand(request),
+        return bound_launch(
+            request, command, environment, by_hand=_by_hand(request), metrics=METRICS
         )
 
 

@@ -25,10 +25,10 @@ from __future__ import annotations
 
 from gpuslice.engines.api import ServeRequest
 from gpuslice.engines.arguments import merge_arguments, refuse_arguments
+from gpuslice.engines.bound import bound_launch
 from gpuslice.engines.by_hand import in_container
 from gpuslice.engines.environment import bind_environment
-from gpuslice.engines.fingerprint import config_hash
-from gpuslice.model.server import Launch, MetricNames, Role
+from gpuslice.model.server import Launch, MetricNames
 
 METRICS = MetricNames(
     requests_running="vllm:num_requests_running",
@@ -67,18 +67,12 @@ class Vllm:
         arguments = merge_arguments(_flags(request), request.args, aliases=_ALIASES)
         command = ("vllm", "serve", request.source, *arguments)
         environment = bind_environment(request, _ENVIRONMENT)
-        return Launch(
-            stack=request.stack,
-            role=Role.SERVER,
-            replica=request.replica,
-            command=command,
-            environment=environment,
-            port=request.port,
-            metrics_path="/metrics",
-            metrics=METRICS,
-            slice_uuid=request.slice_uuid,
-            config_hash=config_hash(command, environment, request.slice_uuid),
+        return bound_launch(
+            request,
+            command,
+            environment,
             by_hand=in_container(request, "vllm/vllm-openai", ("--model", *command[2:])),
+            metrics=METRICS,
         )
 
 

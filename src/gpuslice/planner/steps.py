@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from gpuslice.model.gpu import Observed, Slice
+from gpuslice.model.gpu import Gpu, Observed, Slice
 from gpuslice.model.plan import Plan, PlannedSlice, ReplicaId
 
 
@@ -76,6 +76,22 @@ def steps(plan: Plan) -> tuple[Step, ...]:
     )
 
 
+def describe(step: Step, gpus: Sequence[Gpu]) -> str:
+    """Say in words what a step does."""
+    match step:
+        case EnableMig(gpu_uuid=uuid):
+            return f"GPU {_index(gpus, uuid)}: enable MIG mode"
+        case DestroySlice(slice=slice_):
+            place = f"{slice_.profile} at {slice_.placement}"
+            return f"GPU {_index(gpus, slice_.gpu_uuid)}: destroy {place}"
+        case CreateSlice(planned=planned, replica=replica):
+            whom = f" for {replica}" if replica else ""
+            place = f"{planned.profile} at {planned.placement}"
+            return f"GPU {_index(gpus, planned.gpu_uuid)}: create {place}{whom}"
+        case _:
+            assert_never(step)
+
+
 def by_hand(step: Step, observed: Observed) -> str:
     """Write the command line a person would have typed for a step.
 
@@ -100,6 +116,10 @@ def by_hand(step: Step, observed: Observed) -> str:
             return f"nvidia-smi mig -i {index} -cgi {new.profile_id}:{new.placement.start} -C"
         case _:
             assert_never(step)
+
+
+def _index(gpus: Sequence[Gpu], uuid: str) -> int:
+    return next(gpu.index for gpu in gpus if gpu.uuid == uuid)
 
 
 def _blocked(planned: PlannedSlice, going: Sequence[Slice]) -> bool:

@@ -5,8 +5,6 @@ Separate from the runtime because a container is asked in the same way as a proc
 
 from __future__ import annotations
 
-import http.client
-
 # What a server that listens everywhere is reached by from this machine.
 _LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - mapped, not bound
 
@@ -23,6 +21,9 @@ def is_ready(host: str, port: int, path: str = "/health", *, timeout_s: float = 
     Returns:
         True when the answer is 200; False for any other answer, or none.
     """
+    # HTTP brings TLS along, which is much to load for who lists servers and finds none.
+    import http.client  # noqa: PLC0415 - see above
+
     connection = http.client.HTTPConnection(local_address(host), port, timeout=timeout_s)
     try:
         connection.request("GET", path)

@@ -11,9 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuslice.agent.doctor import Finding, Verdict
+from gpuslice.cli.render.mode import mode_text
 from gpuslice.hardware import MIG_PRODUCTS
 from gpuslice.model.geometry import Profile
-from gpuslice.model.gpu import Gpu, MigMode, Observed
+from gpuslice.model.gpu import Gpu, Observed
 
 _MARKS = {
     Verdict.GOOD: Text("ok", style="green"),
@@ -33,14 +34,6 @@ def findings_table(findings: Sequence[Finding]) -> Table:
         if finding.remedy:
             table.add_row("", "", Text(f"→ {finding.remedy}", style="cyan"))
     return table
-
-
-def mode_text(mig: MigMode | None) -> str:
-    """MIG mode in words: ``off``, ``on``, ``off → on after reset``, ``none``."""
-    if mig is None:
-        return "none"
-    now, then = ("on" if on else "off" for on in (mig.current, mig.pending))
-    return now if now == then else f"{now} → {then} after a reset"
 
 
 def gpus_table(observed: Observed) -> Table:

@@ -12,12 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuslice.agent.prepare import Prepared
-from gpuslice.apply.slices import describe
 from gpuslice.cli.render import picture
-from gpuslice.cli.render.hardware import mode_text
+from gpuslice.cli.render.mode import mode_text
 from gpuslice.model.gpu import Gpu, SliceKey
 from gpuslice.model.plan import Demand, GpuPlan, ReplicaId, Seat
-from gpuslice.planner.steps import by_hand, steps
+from gpuslice.planner.steps import by_hand, describe, steps
 
 
 def plan_view(prepared: Prepared) -> RenderableType:

@@ -1,0 +1,97 @@
+"""A change that cannot succeed is refused before anything is touched."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from builders import a_desired, a_desired_model, a_record
+from gpuslice.agent.node import Node
+from gpuslice.agent.preflight import check_before, check_model
+from gpuslice.errors import (
+    AgentError,
+    EngineMissingError,
+    ModelNotFoundError,
+    PortInUseError,
+    StateMovedError,
+)
+from gpuslice.model.desired import Change, DesiredGateway, DesiredModel, Record
+from gpuslice.runtime.ports import free_port
+from machines import layout_of, make_slice, prepared, write_stack
+
+SERVED = f'chat: {{engine: command, slice: 2g.20gb, command: ["{sys.executable}", "{{port}}"]}}'
+
+
+@pytest.fixture
+def change(node: Node, tmp_path: Path) -> Change:
+    """A change that nothing speaks against."""
+    path = write_stack(tmp_path, SERVED, more=f"gateway: {{port: {free_port()}}}")
+    return prepared(node, path).change
+
+
+def test_a_good_change_passes_and_nothing_has_been_touched(node: Node, change: Change) -> None:
+    check_before(node, Record(), change)
+    check_before(node, a_record(desired=change.desired), change)
+    assert layout_of(node) == []
+
+
+def test_gpus_that_have_changed_since_the_plan_are_refused(node: Node, change: Change) -> None:
+    make_slice(node, "1g.10gb", 6)
+    with pytest.raises(StateMovedError, match="nothing was changed"):
+        check_before(node, Record(), change)
+
+
+def test_a_second_stack_beside_the_first_is_refused_by_name(node: Node, change: Change) -> None:
+    running = a_record(desired=a_desired(stack="other"))
+    with pytest.raises(AgentError, match="'other' runs on this machine; 'assistants' cannot"):
+        check_before(node, running, change)
+
+
+def test_a_taken_port_is_refused_with_who_has_it(node: Node, change: Change) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", change.desired.gateway.port))
+        taken.listen()
+        with pytest.raises(PortInUseError, match=f"pid {os.getpid()}"):
+            check_before(node, Record(), change)
+
+
+def test_a_model_file_that_has_gone_since_the_plan_is_refused(node: Node, change: Change) -> None:
+    gone = a_desired_model(source="/nowhere/model.gguf")
+    desired = replace(change.desired, models=(gone,))
+    with pytest.raises(ModelNotFoundError, match=r"chat: /nowhere/model\.gguf does not exist"):
+        check_before(node, Record(), replace(change, desired=desired))
+
+
+@pytest.mark.parametrize(
+    ("model", "program", "remedy"),
+    [
+        (a_desired_model(command=("no-such-server",)), "no-such-server", "`command:`"),
+        (a_desired_model(engine="vllm", source="Org/Name", command=()), "vllm", "pip install vllm"),
+    ],
+)
+def test_an_engine_that_is_not_installed_is_refused_with_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, model: DesiredModel, program: str, remedy: str
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(EngineMissingError, match=f"chat: {program} is not installed") as caught:
+        check_model(model)
+    assert remedy in caught.value.hint
+
+
+def test_engines_that_are_installed_pass() -> None:
+    check_model(a_desired_model(command=(sys.executable,)))
+    check_model(a_desired_model(engine="llama.cpp", source=sys.executable, command=()))
+
+
+def test_the_gateway_address_counts_not_only_its_port(node: Node, change: Change) -> None:
+    port = change.desired.gateway.port
+    elsewhere = replace(change.desired, gateway=DesiredGateway(host="127.0.0.2", port=port))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        check_before(node, Record(), replace(change, desired=elsewhere))

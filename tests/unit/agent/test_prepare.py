@@ -1,0 +1,161 @@
+"""From a stack file to a plan: what the examples become, and what is refused on the way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from builders import owned
+from gpuslice.agent.node import Node
+from gpuslice.agent.prepare import Prepared, resolve
+from gpuslice.errors import (
+    ModelNotFoundError,
+    NoRoomError,
+    StackError,
+    UnknownGpuError,
+    UnknownProfileError,
+)
+from gpuslice.stack.load import load_stack
+from machines import (
+    EXAMPLES,
+    layout_of,
+    make_slice,
+    open_simulated,
+    prepared,
+    record_owned,
+    write_stack,
+)
+
+SERVED = 'chat: {engine: command, slice: 2g.20gb, command: ["my-server", "{port}"]}'
+
+
+def seats(made: Prepared) -> dict[str, str]:
+    return {
+        str(seat.replica): f"{seat.slice.profile}@{seat.slice.placement}"
+        for seat in made.plan.seats
+    }
+
+
+@pytest.mark.parametrize(
+    ("example", "wanted"),
+    [
+        ("two-halves", {"chat/0": "3g.40gb@0:4", "coder/0": "3g.40gb@4:4"}),
+        (
+            "four-small",
+            {
+                "chat/0": "1g.10gb@0:1",
+                "chat/1": "1g.10gb@1:1",
+                "summaries/0": "1g.10gb@3:1",
+                "titles/0": "1g.10gb@2:1",
+            },
+        ),
+        (
+            "one-large-two-small",
+            {"coder/0": "2g.20gb@4:2", "translator/0": "1g.20gb@6:2", "writer/0": "4g.40gb@0:4"},
+        ),
+    ],
+)
+def test_each_example_finds_its_slices_on_one_a100(
+    node: Node, example: str, wanted: dict[str, str]
+) -> None:
+    made = prepared(node, EXAMPLES / f"{example}.yaml")
+    assert seats(made) == wanted
+    assert made.change.plan == made.plan
+    assert layout_of(node) == []
+
+
+def test_a_model_that_is_a_file_is_sized_and_the_need_is_explained(node: Node) -> None:
+    made = prepared(node, EXAMPLES / "four-small.yaml")
+    (chat, *_) = made.demands
+    assert chat.memory_mib is not None
+    assert 300 < chat.memory_mib < 2000
+    assert "weights" in chat.reason
+    assert "KV cache" in chat.reason
+
+
+def test_paths_of_a_stack_file_start_at_its_folder(tmp_path: Path) -> None:
+    keys = "gateway: {api_keys_file: keys.txt}"
+    serve = 'chat: {engine: command, slice: 1g.10gb, command: ["./serve.sh", "./data"]}'
+    loaded = load_stack(write_stack(tmp_path, serve, more=keys))
+    desired = resolve(loaded)
+    assert desired.models[0].command == (f"{tmp_path}/./serve.sh".replace("/./", "/"), "./data")
+    assert desired.gateway.api_keys_file == str(tmp_path / "keys.txt")
+    assert desired.stack_file == str(tmp_path / "gpuslice.yaml")
+    assert len(desired.digest) == 64
+
+
+def test_a_gguf_file_is_served_by_llama_cpp_and_everything_else_by_vllm(tmp_path: Path) -> None:
+    path = write_stack(
+        tmp_path, "a: {model: m.gguf, slice: 1g.10gb}", "b: {model: Org/Name, slice: 1g.10gb}"
+    )
+    desired = resolve(load_stack(path))
+    assert [model.engine for model in desired.models] == ["llama.cpp", "vllm"]
+    assert [model.source for model in desired.models] == [str(tmp_path / "m.gguf"), "Org/Name"]
+
+
+def test_arguments_that_contradict_the_engine_are_refused_before_anything_else(
+    node: Node, tmp_path: Path
+) -> None:
+    path = write_stack(tmp_path, "chat: {model: Org/Name, slice: 2g.10gb, args: [--port, '1']}")
+    with pytest.raises(StackError, match="--port cannot be set here") as caught:
+        prepared(node, path)
+    assert not isinstance(caught.value, UnknownProfileError)
+
+
+def test_a_missing_model_file_is_named_with_its_line(node: Node, tmp_path: Path) -> None:
+    path = write_stack(tmp_path, "chat: {model: models/gone.gguf}")
+    with pytest.raises(ModelNotFoundError) as caught:
+        prepared(node, path)
+    assert "gpuslice.yaml:3" in caught.value.details[0]
+    assert "models/gone.gguf" in caught.value.details[0]
+
+
+def test_profiles_and_gpus_that_are_not_there_are_refused(node: Node, tmp_path: Path) -> None:
+    with pytest.raises(UnknownProfileError) as caught:
+        prepared(node, write_stack(tmp_path, SERVED.replace("2g.20gb", "2g.10gb")))
+    assert "2g.20gb (id 14)" in caught.value.details[0]
+    with pytest.raises(UnknownGpuError, match="GPU 3"):
+        prepared(node, write_stack(tmp_path, SERVED, more="gpus: [3]"))
+
+
+def test_more_than_fits_is_planned_and_shown_but_never_asked_for(
+    node: Node, tmp_path: Path
+) -> None:
+    path = write_stack(tmp_path, SERVED.replace("slice", "replicas: 5, slice"))
+    made = prepared(node, path)
+    assert len(made.plan.seats) == 3
+    assert len(made.plan.unplaced) == 2
+    with pytest.raises(NoRoomError, match="no slice for chat/3, chat/4") as caught:
+        _ = made.change
+    assert caught.value.hint == "This would fit: chat x3."
+
+
+def test_slices_of_another_stack_of_ours_are_foreign_to_this_one(
+    node: Node, tmp_path: Path
+) -> None:
+    mine, others = make_slice(node, "2g.20gb", 0), make_slice(node, "2g.20gb", 2)
+    record_owned(node, owned(mine, "chat"), replace(owned(others, "chat"), stack="other"))
+
+    made = prepared(node, write_stack(tmp_path, SERVED))
+
+    (gpu,) = made.plan.gpus
+    assert gpu.keep == (mine,)
+    assert gpu.foreign == (others,)
+    assert not made.plan.changes
+
+
+def test_slices_from_before_a_reboot_are_not_ours_any_more(tmp_path: Path) -> None:
+    from gpuslice import simulator
+
+    node = open_simulated(tmp_path / "home")
+    record_owned(node, owned(make_slice(node, "2g.20gb", 0), "chat"))
+    simulator.reboot(node.machine.simulator_dir)
+    again = open_simulated(tmp_path / "home")
+    theirs = make_slice(again, "2g.20gb", 0)
+
+    made = prepared(again, write_stack(tmp_path, SERVED))
+
+    assert made.plan.gpus[0].foreign == (theirs,)
+    assert seats(made) != {"chat/0": "2g.20gb@0:2"}

@@ -1,0 +1,103 @@
+"""Waiting ends in success, or in an error that says who, and with which last words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from builders import a_launch, a_record
+from gpuslice.agent import waiting
+from gpuslice.agent.node import Node
+from gpuslice.agent.supervisor import Supervisor
+from gpuslice.agent.waiting import wait_until_ready
+from gpuslice.errors import (
+    GatewayError,
+    InterruptedChangeError,
+    ServerExitedError,
+    ServerTimeoutError,
+)
+from gpuslice.model.desired import Record
+from gpuslice.model.event import Event, EventKind
+from gpuslice.model.server import Launch, Role
+from gpuslice.runtime.ports import free_port
+
+
+class ServersOf(Supervisor):
+    """A supervisor whose stack is told by the test. Owned by it."""
+
+    def __init__(self, node: Node, *launches: Launch) -> None:
+        super().__init__(node)
+        self.launches = launches
+
+    def wanted(self, record: Record) -> tuple[Launch, ...]:
+        return self.launches
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "LOOK_EVERY_S", 0.01)
+
+
+@pytest.fixture
+def events(node: Node) -> Iterator[list[Event]]:
+    yield []
+    node.runtime.stop_all(node.runtime.list(), grace_s=0)
+
+
+def a_program(script: str) -> Launch:
+    return a_launch("sh", "-c", script, port=free_port(), by_hand="sh -c …")
+
+
+def go_on() -> None:
+    """Let nothing stop the change."""
+
+
+def test_a_server_that_ends_by_itself_is_told_with_its_last_lines(
+    node: Node, events: list[Event]
+) -> None:
+    supervisor = ServersOf(node, a_program("echo loading; echo 'no such tensor'; exit 3"))
+    with pytest.raises(ServerExitedError, match="chat-0 ended by itself") as caught:
+        wait_until_ready(supervisor, a_record(), events.append, go_on)
+    assert caught.value.details[-2:] == ("loading", "no such tensor")
+    assert [(event.kind, event.text, event.by_hand) for event in events] == [
+        (EventKind.STEP, "start gpuslice-assistants-chat-0", "sh -c …")
+    ]
+
+
+def test_one_that_is_not_ready_in_time_is_told_with_what_it_said_last(
+    node: Node, events: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "REPORT_EVERY_S", 0.0)
+
+    def lose_patience() -> None:
+        if any(event.text.endswith(": still loading") for event in events):
+            monkeypatch.setattr(waiting, "READY_TIMEOUT_S", 0.0)
+
+    supervisor = ServersOf(node, a_program("echo still loading; exec sleep 60"))
+    with pytest.raises(ServerTimeoutError, match="chat-0 did not become ready") as caught:
+        wait_until_ready(supervisor, a_record(), events.append, lose_patience)
+    assert caught.value.details[-1] == "gpuslice-assistants-chat-0: still loading"
+    assert {event.kind for event in events} == {EventKind.STEP, EventKind.WAIT}
+
+
+def test_waiting_can_be_stopped(node: Node, events: list[Event]) -> None:
+    def stop() -> None:
+        raise InterruptedChangeError("Interrupted.")
+
+    supervisor = ServersOf(node, a_program("exec sleep 60"))
+    with pytest.raises(InterruptedChangeError):
+        wait_until_ready(supervisor, a_record(), events.append, stop)
+    assert len(node.runtime.list()) == 1
+
+
+def test_a_gateway_that_ends_by_itself_is_an_error_of_the_gateway(node: Node) -> None:
+    gateway = a_launch(role=Role.GATEWAY, replica=None)
+    error = waiting._ended(gateway, ("address in use",))
+    assert isinstance(error, GatewayError)
+    assert error.details == ("address in use",)
+
+
+def test_a_stack_of_nothing_is_ready_at_once(node: Node, events: list[Event]) -> None:
+    wait_until_ready(ServersOf(node), a_record(), events.append, go_on)
+    assert events == []
