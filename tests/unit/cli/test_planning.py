@@ -47,9 +47,9 @@ def test_each_model_has_its_need_and_slice_and_why(shown: Shown) -> None:
 
 def test_the_picture_has_all_eight_memory_slices_and_a_legend(shown: Shown) -> None:
     assert "GPU 0  NVIDIA A100-SXM4-80GB  MIG off → on" in shown.out
-    picture = next(line for line in shown.out.splitlines() if "+3g.40gb chat/0" in line)
+    picture = next(line for line in shown.out.splitlines() if "+chat/0 3g.40gb" in line)
     assert picture.count("▕") == 2
-    assert "+3g.40gb coder/0" in picture
+    assert "+coder/0 3g.40gb" in picture
     assert "+ comes" in shown.out
     assert "! somebody else's" in shown.out
 

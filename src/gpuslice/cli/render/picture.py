@@ -114,7 +114,7 @@ def _cell(slice_: Slice | PlannedSlice, fate: Fate, replica: ReplicaId | None) -
 
 
 def _label(profile: str, replica: ReplicaId | None) -> str:
-    return f"{profile} {replica}" if replica else profile
+    return f"{replica} {profile}" if replica else profile
 
 
 def _fitted(cell: Cell, width: int) -> str:

@@ -23,7 +23,7 @@ PLANNED = PlannedSlice(
 )
 
 
-def a_cell(start: int, size: int, fate: Fate = Fate.STAYS, label: str = "2g.20gb chat/0") -> Cell:
+def a_cell(start: int, size: int, fate: Fate = Fate.STAYS, label: str = "chat/0 2g.20gb") -> Cell:
     return Cell(placement=Placement(start, size), label=label, fate=fate)
 
 
@@ -34,7 +34,7 @@ def test_an_empty_gpu_is_a_row_of_free_slices() -> None:
 
 def test_a_slice_covers_its_memory_slices_with_sign_and_label() -> None:
     drawn = row([a_cell(2, 2, Fate.COMES)], 8).plain
-    assert drawn == "    ·    " * 2 + "+2g.20gb chat/0  ▕" + "    ·    " * 4
+    assert drawn == "    ·    " * 2 + "+chat/0 2g.20gb  ▕" + "    ·    " * 4
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_slice_covers_its_memory_slices_with_sign_and_label() -> None:
     [(Fate.COMES, "+"), (Fate.STAYS, "="), (Fate.GOES, "-"), (Fate.FOREIGN, "!")],
 )
 def test_every_fate_has_a_sign_of_its_own_and_stands_in_the_legend(fate: Fate, sign: str) -> None:
-    assert row([a_cell(0, 4, fate)], 8).plain.startswith(f"{sign}2g.20gb chat/0 ")
+    assert row([a_cell(0, 4, fate)], 8).plain.startswith(f"{sign}chat/0 2g.20gb ")
     assert f" {sign} " in LEGEND.plain
 
 
@@ -71,7 +71,7 @@ def test_what_is_there_is_ours_by_record_and_somebody_elses_otherwise() -> None:
     first, second, _ = gpu.slices
     owners = {first.key: ReplicaId("chat", 0), second.key: None}
     assert [(c.label, c.fate) for c in observed_cells(gpu, owners)] == [
-        ("2g.20gb chat/0", Fate.STAYS),
+        ("chat/0 2g.20gb", Fate.STAYS),
         ("1g.10gb", Fate.STAYS),
         ("1g.10gb", Fate.FOREIGN),
     ]
@@ -89,13 +89,13 @@ def test_before_shows_what_goes_and_after_shows_what_comes() -> None:
         Seat(replica=ReplicaId("new", 0), created=PLANNED),
     )
     assert {c.label: c.fate for c in before_cells(plan, owners)} == {
-        "4g.40gb old/0": Fate.GOES,
-        "2g.20gb chat/0": Fate.STAYS,
+        "old/0 4g.40gb": Fate.GOES,
+        "chat/0 2g.20gb": Fate.STAYS,
         "somebody else's": Fate.FOREIGN,
     }
     assert {c.label: c.fate for c in after_cells(plan, seats)} == {
-        "3g.40gb new/0": Fate.COMES,
-        "2g.20gb chat/0": Fate.STAYS,
+        "new/0 3g.40gb": Fate.COMES,
+        "chat/0 2g.20gb": Fate.STAYS,
         "somebody else's": Fate.FOREIGN,
     }
 
