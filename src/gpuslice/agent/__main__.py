@@ -15,6 +15,7 @@ import socket
 import stat
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from gpuslice.model.machine import Machine
 
 log = logging.getLogger("gpuslice.agent")
 
-IDLE_EXIT_S = 60.0
+LOCK_TIMEOUT_S = 10.0
 
 
 def main() -> int:
@@ -62,6 +63,7 @@ def _serve(machine: Machine, *, resume: bool) -> int:
     server: uvicorn.Server | None = None
 
     def leave() -> None:
+        machine.socket_file.unlink(missing_ok=True)  # whoever comes now starts a new agent
         if server is not None:
             server.should_exit = True
 
@@ -75,9 +77,6 @@ def _serve(machine: Machine, *, resume: bool) -> int:
     loop.start()
     if resume:
         daemon.recover(_log_event)
-    idle = threading.Timer(IDLE_EXIT_S, daemon.leave_if_idle)
-    idle.daemon = True
-    idle.start()
     log.info("agent of %s, pid %d", machine.slug, os.getpid())
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listening])
@@ -108,14 +107,34 @@ def make_private(folder: Path) -> None:
 def _lock(machine: Machine) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(machine.lock_file, flags, 0o600)
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
+    while not _locked(descriptor):
+        # One that does not answer any more is on its way out; it is waited for.
+        if _answers(machine) or time.monotonic() > deadline:
+            raise AgentError(
+                "Another agent looks after this machine already.",
+                hint="Nothing to do: the command that started this one will talk to the other.",
+            )
+        time.sleep(0.05)
+    return descriptor
+
+
+def _answers(machine: Machine) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            with reachable(machine.socket_file) as path:
+                probe.connect(path)
+        except OSError:
+            return False
+    return True
+
+
+def _locked(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise AgentError(
-            "Another agent looks after this machine already.",
-            hint="Nothing to do: the command that started this one will talk to the other.",
-        ) from error
-    return descriptor
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _listen(machine: Machine) -> socket.socket:

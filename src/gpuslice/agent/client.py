@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,14 +60,24 @@ class AgentClient:
             AgentError: The agent went away before the end.
         """
         body = json.dumps(payload).encode()
-        try:
-            with _request(self._machine, "POST", path, body=body, timeout_s=None) as response:
-                yield from _events(response)
-        except (ConnectionError, http.client.HTTPException) as error:
-            raise AgentError(
-                "The agent went away before the change had ended.",
-                hint=f"Run it again: it finishes or undoes. Log: {self._machine.agent_log}",
-            ) from error
+        request = partial(_request, self._machine, "POST", path, timeout_s=None)
+        answered = False
+        for last in (False, True):
+            try:
+                with request(body=body) as response:
+                    answered = True
+                    yield from _events(response)
+            except (FileNotFoundError, ConnectionError, http.client.HTTPException) as error:
+                if answered or last:
+                    raise AgentError(
+                        "The agent went away before the change had ended.",
+                        hint=f"Run it again: it finishes or undoes. Log: {self._machine.agent_log}",
+                    ) from error
+                # An idle agent was about to leave and has not taken the request.
+                wait_until_gone(self._machine)
+                ensure_agent(self._machine)
+            else:
+                return
 
     def cancel(self) -> None:
         """Ask the agent to stop the change under way, or the foreground stack, and undo it."""
@@ -82,8 +93,7 @@ def ensure_agent(machine: Machine) -> AgentClient:
     """
     client = AgentClient(machine)
     if client.status() is None:
-        _start(machine)
-        _wait_until_up(client, machine)
+        _wait_until_up(client, machine, _start(machine))
     return client
 
 
@@ -110,14 +120,14 @@ def wait_until_gone(machine: Machine, *, timeout_s: float = 30.0) -> None:
         time.sleep(0.05)
 
 
-def _start(machine: Machine) -> None:
+def _start(machine: Machine) -> subprocess.Popen[bytes]:
     machine.log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     command = [sys.executable, "-m", "gpuslice.agent", "--root", str(machine.root)]
     if machine.simulated:
         command += ["--simulate", machine.simulation]
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(machine.agent_log, flags, 0o600), "ab") as log:
-        subprocess.Popen(
+        return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -127,14 +137,17 @@ def _start(machine: Machine) -> None:
         )
 
 
-def _wait_until_up(client: AgentClient, machine: Machine) -> None:
+def _wait_until_up(client: AgentClient, machine: Machine, process: subprocess.Popen[bytes]) -> None:
+    """Wait until an agent answers: the one started, or another that was quicker."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         if client.status() is not None:
             return
+        if process.poll() is not None and not agent_holds(machine):
+            break
         time.sleep(0.05)
     raise AgentError(
-        f"The agent did not start within {START_TIMEOUT_S:.0f} s.",
+        "The agent did not start.",
         hint=f"Its log: {machine.agent_log}",
         details=_last_lines(machine.agent_log),
     )

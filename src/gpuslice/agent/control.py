@@ -63,7 +63,7 @@ def application(daemon: Daemon) -> Starlette:
         )
 
     async def recover(_request: Request) -> Response:
-        return _Stream(daemon, lambda report, _: daemon.recover(report))
+        return _Stream(daemon, lambda report, _: daemon.recover(report), leave=False)
 
     return Starlette(
         routes=[
@@ -79,10 +79,11 @@ def application(daemon: Daemon) -> Starlette:
 class _Stream(Response):
     """Runs a change in a thread and sends its events while it runs."""
 
-    def __init__(self, daemon: Daemon, work: Work) -> None:
+    def __init__(self, daemon: Daemon, work: Work, *, leave: bool = True) -> None:
         super().__init__(media_type="application/x-ndjson")
         self._daemon = daemon
         self._work = work
+        self._leave = leave
         self._queue: asyncio.Queue[Event] = asyncio.Queue()
         self._gone = threading.Event()
 
@@ -105,7 +106,8 @@ class _Stream(Response):
             self._gone.set()
             watch.cancel()
         await work
-        self._daemon.leave_if_idle()
+        if self._leave:
+            self._daemon.leave_if_idle()
 
     async def _send_events(self, send: Send) -> None:
         while True:

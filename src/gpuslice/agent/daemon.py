@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_S = 1.0
 ROTATE_EVERY = 30
 TURN_TIMEOUT_S = 30.0
+IDLE_EXIT_S = 60.0
 
 
 class Daemon:
@@ -45,6 +47,7 @@ class Daemon:
         self._ended = threading.Event()
         self._stop = threading.Event()
         self._started = False
+        self._asked_at = time.monotonic()
 
     def run_loop(self) -> None:
         """Look after the stack about once a second until told to stop.
@@ -54,6 +57,8 @@ class Daemon:
         """
         rounds = 0
         while not self._stop.wait(LOOK_EVERY_S):
+            if time.monotonic() - self._asked_at > IDLE_EXIT_S:
+                self.leave_if_idle()
             if not self._started or not self._turn.acquire(blocking=False):
                 continue
             try:
@@ -65,7 +70,11 @@ class Daemon:
             rounds += 1
 
     def recover(self, report: Report) -> None:
-        """Undo what an earlier agent left half done, then look after what is recorded."""
+        """Undo what an earlier agent left half done, then look after what is recorded.
+
+        The agent stays a while even with nothing to look after: whoever asked for this has more
+        to ask.
+        """
         with self._change("undoing an interrupted change"):
             roll_back(self._supervisor, report)
 
@@ -174,6 +183,7 @@ class Daemon:
             yield
         finally:
             self._started = True
+            self._asked_at = time.monotonic()
             self._changing = ""
             self._turn.release()
 

@@ -26,7 +26,7 @@ def main() -> None:
     try:
         from gpuslice.cli.app import app
 
-        app()
+        app(prog_name="gpuslice")
     except GpusliceError as error:
         from gpuslice.cli.console import print_error
 
