@@ -6,10 +6,10 @@ DEMO_READY := $(VENV)/.demo-ready
 DEV_READY := $(VENV)/.dev-ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-hardware check format benchmarks clean
+.PHONY: help demo test test-hardware check format benchmarks benchmarks-planner clean
 
 help:  ## Say what can be made
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 demo: $(DEMO_READY)  ## Run the whole job on a simulated A100 with real model servers
 	@$(BIN)/python demo/demo.py
@@ -32,6 +32,9 @@ format: $(DEV_READY)  ## Format the code
 
 benchmarks: $(DEV_READY)  ## Time whole commands against the interpreter's own start
 	$(BIN)/python benchmarks/commands.py
+
+benchmarks-planner: $(DEV_READY)  ## Try the planner against published methods: OPTIONS='--families F6 --large'
+	$(BIN)/python -m benchmarks.planner.suite $(OPTIONS)
 
 clean:  ## Remove everything that was set up
 	rm -rf $(VENV) examples/models/*.gguf

@@ -32,6 +32,12 @@ class GpusliceError(Exception):
         self.details = details
 
 
+class FileNotWrittenError(GpusliceError):
+    """A file that was asked for (a picture, a plan) could not be written."""
+
+    code = "file-not-written"
+
+
 # --- The stack file (3) ---------------------------------------------------------------------------
 
 
@@ -104,6 +110,12 @@ class BadPlanError(PlanningError):
     """A plan failed its own check before it was shown; nothing was changed."""
 
     code = "plan-rejected"
+
+
+class PlanFileError(PlanningError):
+    """A plan on file cannot be carried out: damaged, of another version, or not complete."""
+
+    code = "plan-file"
 
 
 # --- Hardware and driver (5), permission (6) ------------------------------------------------------

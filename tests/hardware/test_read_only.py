@@ -112,7 +112,7 @@ def test_every_profile_can_be_planned_in_full_number(
             continue
         demands = [Demand(model="m", replicas=free, profile=profile.name)]
         made = plan(observed, demands, (), gpus=[gpu.uuid])
-        check_plan(made, observed, demands, ())
+        check_plan(made, observed, demands, (), gpus=[gpu.uuid])
         assert len(made.seats) == free
 
 

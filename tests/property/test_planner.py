@@ -8,10 +8,13 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from gpuslice.model.gpu import Gpu, Observed, Slice
-from gpuslice.model.plan import GpuPlan, Owned, Plan
+from gpuslice.model.plan import Certificate, Goal, GpuPlan, Owned, Plan
+from gpuslice.planner.allowance import Allowance
 from gpuslice.planner.check import check_plan
 from gpuslice.planner.enumeration import pack_by_enumeration, work
+from gpuslice.planner.greedy import choose_greedily
 from gpuslice.planner.grid import compile_grid, union
+from gpuslice.planner.objectives import objective_values
 from gpuslice.planner.plan import plan
 from gpuslice.planner.program import pack_by_program
 from gpuslice.planner.question import Answer, Question
@@ -44,6 +47,58 @@ def test_no_way_of_seating_four_replicas_on_a_short_grid_is_better(case: Case) -
     assert worth_of_plan(case, make(case)) == best_worth(case)
 
 
+@settings(quick, max_examples=60)
+@given(case=cases() | crowded_cases())
+def test_no_plan_whatever_is_better_than_a_certified_bound(case: Case) -> None:
+    certificate = make(case).certificate
+    assume(certificate is not None)
+    assert certificate is not None
+    bounds = {goal: bound for goal, bound in stated(certificate) if goal is not Goal.POSITIONS}
+    total, _, moves, destroyed, whole, switched, ours, memory, left, compute = best_worth(case)
+    usable = len(case.observed.gpus if case.gpus is None else case.gpus)
+    assert bounds == {
+        Goal.SERVED: -int_of(total),
+        Goal.MOVED: moves,
+        Goal.DESTROYED: destroyed,
+        Goal.OCCUPIED: usable + int_of(whole),
+        Goal.SWITCHED: switched,
+        Goal.OURS: ours,
+        Goal.MEMORY: memory,
+        Goal.ROOM: -int_of(left),
+        Goal.COMPUTE: -int_of(compute),
+    }
+
+
+@quick
+@given(case=cases(most_gpus=3, most_replicas=9, keys=FEW_SHAPES) | crowded_cases())
+def test_a_placement_without_proof_is_legal_and_never_better_than_the_proven_one(
+    case: Case,
+) -> None:
+    question = ask(survey(case.observed, case.demands, case.owned, case.gpus), settled=False)
+    assume(question.groups and work(question) < 50_000)
+    greedy = objective_values(question, choose_greedily(question))
+    assert greedy >= objective_values(question, pack_by_enumeration(question))
+
+
+@quick
+@given(case=cases(most_gpus=3, most_replicas=9, keys=FEW_SHAPES) | crowded_cases())
+def test_without_time_the_solver_answers_no_worse_than_greedily_and_bounds_the_optimum(
+    case: Case,
+) -> None:
+    question = ask(survey(case.observed, case.demands, case.owned, case.gpus), settled=False)
+    assume(question.groups and work(question) < 50_000)
+    hasty = pack_by_program(question, Allowance(limit_s=0.0))
+    best = objective_values(question, pack_by_enumeration(question))
+    reached = objective_values(question, hasty)
+    assert reached <= objective_values(question, choose_greedily(question))
+    for bound, value, optimum in zip(hasty.proof.bounds, reached, best, strict=True):
+        assert bound is not None
+        assert bound <= value
+        assert bound <= optimum
+        if value != optimum:  # what follows is bounded among plans of another kind
+            break
+
+
 @quick
 @given(case=crowded_cases())
 def test_no_way_of_moving_running_replicas_is_better(case: Case) -> None:
@@ -54,14 +109,14 @@ def test_no_way_of_moving_running_replicas_is_better(case: Case) -> None:
 @given(case=crowded_cases())
 def test_plans_that_move_replicas_pass_the_check_and_settle(case: Case) -> None:
     made = make(case)
-    check_plan(made, case.observed, case.demands, case.owned)
+    check_plan(made, case.observed, case.demands, case.owned, gpus=case.gpus)
     assert not make(carried_out(case, made)).changes
 
 
 @quick
 @given(case=cases(most_gpus=4, most_replicas=12, most_demands=4))
 def test_every_plan_passes_the_independent_check(case: Case) -> None:
-    check_plan(make(case), case.observed, case.demands, case.owned)
+    check_plan(make(case), case.observed, case.demands, case.owned, gpus=case.gpus)
 
 
 @quick
@@ -72,7 +127,10 @@ def test_every_plan_passes_the_independent_check(case: Case) -> None:
 def test_both_ways_of_packing_agree_on_every_objective(case: Case, settled: bool) -> None:
     question = ask(survey(case.observed, case.demands, case.owned, case.gpus), settled=settled)
     assume(question.groups and work(question) < 50_000)
-    by_trying, by_solving = pack_by_enumeration(question), pack_by_program(question)
+    by_trying, by_solving = (
+        pack_by_enumeration(question),
+        pack_by_program(question, Allowance(limit_s=60.0)),
+    )
     assert objectives(question, by_trying) == objectives(question, by_solving)
 
 
@@ -148,6 +206,17 @@ def test_the_remainder_by_masks_is_the_remainder_by_the_geometry(gpu: Gpu) -> No
     counts = {name: sum(other == name for other, _ in lying) for name, _ in lying}
     fast = compile_grid(geometry).remainder(union(at for _, at in lying), counts)
     assert fast == slow
+
+
+def stated(certificate: Certificate) -> list[tuple[Goal, int | None]]:
+    """The bound of every goal but those of single models."""
+    return [(o.goal, o.bound) for o in certificate.objectives if not o.model]
+
+
+def int_of(worth: int | tuple[int, ...]) -> int:
+    """An entry of a worth that is one number."""
+    assert isinstance(worth, int)
+    return worth
 
 
 def objectives(question: Question, answer: Answer) -> tuple[object, ...]:

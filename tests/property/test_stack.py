@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from gpuslice.errors import StackError
 from gpuslice.stack.document import parse_document, resolve
+from gpuslice.stack.fleet import parse_fleet
 from gpuslice.stack.load import parse_stack
 from gpuslice.stack.schema import Stack
 from gpuslice.stack.tree import plain
@@ -36,6 +37,15 @@ def report(data: bytes) -> tuple[str, ...]:
     return ()
 
 
+def fleet_report(data: bytes) -> tuple[str, ...]:
+    """Read a fleet and return the lines of its report, none when it is sound."""
+    try:
+        parse_fleet(data, file="gpuslice.yaml")
+    except StackError as error:
+        return error.details or ("an error without a line",)
+    return ()
+
+
 def model_json(value: Any) -> bytes:
     """Write values as JSON, which is YAML as long as nothing is escaped that YAML does not know."""
     return json.dumps(value, ensure_ascii=False).encode()
@@ -51,6 +61,15 @@ def check_report(data: bytes) -> None:
     assert places == sorted(places)
     last = data.count(b"\n") + data.count("\x85".encode()) + data.count("\u2028".encode()) + 2
     assert all(1 <= line <= last and column >= 1 for line, column in places)
+
+
+@given(st.one_of(st.binary(max_size=300), yaml_like_texts().map(str.encode)))
+@example(b"gpus: [{board: 3, count: x, price: {per_month: -1}}, 7, [], {board: {}, count: 1e9}]")
+@example(b"gpus: [{board: yes, price: 3}, {price: {per_month: {}, per_hour: []}}]")
+def test_any_bytes_are_a_fleet_or_a_report(data: bytes) -> None:
+    for line in fleet_report(data):
+        assert LINE.fullmatch(line), line
+        assert not JARGON.search(line), line
 
 
 @given(st.binary(max_size=300))

@@ -19,6 +19,7 @@ import typer
 from documents import DOCUMENTS, ROOT, anchors, blocks, inline_code, links, rows
 from gpuslice.cli.app import app
 from gpuslice.hardware import load_boards
+from gpuslice.stack.fleet import Fleet, FleetEntry, parse_fleet
 from gpuslice.stack.json_schema import stack_json_schema
 from gpuslice.stack.load import parse_stack
 
@@ -132,11 +133,20 @@ def test_enough_commands_are_found_to_mean_something() -> None:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
-def test_every_yaml_block_is_a_stack_file_that_loads(path: Path) -> None:
+def test_every_yaml_block_is_a_stack_or_a_fleet_that_loads(path: Path) -> None:
+    parsers = {"yaml stack": parse_stack, "yaml fleet": parse_fleet}
     for block in blocks(path):
         if block.info.startswith("yaml"):
-            assert block.info == "yaml stack"
-            parse_stack(block.text.encode(), file=f"{path.name}, block at line {block.line}")
+            name = f"{path.name}, block at line {block.line}"
+            parsers[block.info](block.text.encode(), file=name)
+
+
+def test_every_key_of_the_fleet_file_is_documented_and_no_other() -> None:
+    known = {f"`{key}`" for schema in (Fleet, FleetEntry) for key in schema.model_fields}
+    table = [row[0] for row in rows(ROOT / "docs" / "stack-file.md", heading="The fleet file")]
+
+    assert set(table) == known
+    assert len(table) == len(known)
 
 
 def test_the_python_example_runs(

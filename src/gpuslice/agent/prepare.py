@@ -25,24 +25,24 @@ from gpuslice.stack.sources import check_sources, resolve_source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """A stack file, thought through.
+class Proposal:
+    """A plan with everything that is needed to show it and to carry it out.
 
     Attributes:
-        loaded: The file.
-        desired: What it asks for, resolved.
+        desired: What the stack asks for, resolved.
         demands: What it asks of the planner.
         record: What was recorded when the plan was made.
         observed: The GPUs when the plan was made.
         plan: The checked answer.
+        on_paper: True when the GPUs are those of a fleet file: nothing can be carried out there.
     """
 
-    loaded: LoadedStack
     desired: Desired
     demands: tuple[Demand, ...]
     record: Record
     observed: Observed
     plan: Plan
+    on_paper: bool = False
 
     @property
     def change(self) -> Change:
@@ -55,27 +55,72 @@ class Prepared:
         return Change(desired=self.desired, plan=self.plan)
 
 
-def prepare(node: Node, loaded: LoadedStack) -> Prepared:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared(Proposal):
+    """A stack file, thought through.
+
+    Attributes:
+        loaded: The file.
+    """
+
+    loaded: LoadedStack
+
+
+def prepare(node: Node, loaded: LoadedStack, *, prices: bool = False) -> Prepared:
     """Plan a stack on a machine as it is now. Changes nothing.
+
+    Args:
+        node: The machine.
+        loaded: The stack file.
+        prices: True to compute what one more slice of each profile would cost.
 
     Raises:
         StackError: A model file is missing, or a size cannot be told.
         PlanningError: A GPU or profile that is not there, or a model that fits nothing.
         DriverError: The GPUs cannot be read, or have no MIG.
     """
+    check_file(loaded, node.host.python)
+    return plan_on(node.driver.read(), loaded, node.read_record(), prices=prices)
+
+
+def check_file(loaded: LoadedStack, python: str) -> None:
+    """Refuse a stack file before any GPU is looked at.
+
+    Args:
+        loaded: The file.
+        python: The interpreter that servers would be started with.
+
+    Raises:
+        StackError: A model file is missing, or an engine would not take its arguments.
+    """
     check_sources(loaded)
+    check_launches(resolve(loaded), python)
+
+
+def plan_on(
+    observed: Observed, loaded: LoadedStack, record: Record, *, prices: bool = False
+) -> Prepared:
+    """Plan a stack on GPUs, wherever they come from.
+
+    Args:
+        observed: The GPUs.
+        loaded: The stack file; `check_file` has passed it.
+        record: Which of their slices are ours.
+        prices: True to compute what one more slice of each profile would cost.
+
+    Raises:
+        StackError: A size cannot be told.
+        PlanningError: A GPU or profile that is not there, or a model that fits nothing.
+    """
     desired = resolve(loaded)
-    check_launches(desired, node.host.python)
-    observed = node.driver.read()
     gpus = choose_gpus(observed, loaded.stack.gpus, mig_products=MIG_PRODUCTS)
     demands = tuple(
         _demand(name, entry, loaded.folder) for name, entry in loaded.stack.models.items()
     )
     check_demands(observed, demands, gpus)
-    record = node.read_record()
     owned = tuple(o for o in record.owned if o.stack == desired.stack)
-    made = plan(observed, demands, owned, gpus=gpus)
-    check_plan(made, observed, demands, owned)
+    made = plan(observed, demands, owned, gpus=gpus, prices=prices)
+    check_plan(made, observed, demands, owned, gpus=gpus)
     return Prepared(
         loaded=loaded,
         desired=desired,

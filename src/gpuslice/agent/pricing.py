@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 from gpuslice.agent.prepare import Prepared
 from gpuslice.cost.price import Per, Price
 from gpuslice.cost.report import CostReport, UsedSlice, cost_of
 from gpuslice.model.gpu import Slice
-from gpuslice.model.plan import GpuPlan, PlannedSlice
+from gpuslice.model.plan import GpuPlan, PlannedSlice, ReplicaId
 from gpuslice.stack.schema import PriceEntry
 
 
@@ -20,14 +21,14 @@ def price_plan(prepared: Prepared) -> CostReport:
     """
     used = {seat.slice.gpu_uuid for seat in prepared.plan.seats}
     gpus = [gpu for gpu in prepared.observed.gpus if gpu.uuid in used]
-    slices = [slice_ for gpu in prepared.plan.gpus for slice_ in _slices(gpu, prepared)]
+    replicas = {seat.slice: seat.replica for seat in prepared.plan.seats}
+    slices = [slice_ for gpu in prepared.plan.gpus for slice_ in _slices(gpu, replicas)]
     prices = {name: _price(entry) for name, entry in prepared.loaded.stack.prices.items()}
     return cost_of(gpus, slices, prices)
 
 
-def _slices(gpu: GpuPlan, prepared: Prepared) -> list[UsedSlice]:
+def _slices(gpu: GpuPlan, replicas: Mapping[Slice | PlannedSlice, ReplicaId]) -> list[UsedSlice]:
     lying: tuple[Slice | PlannedSlice, ...] = (*gpu.keep, *gpu.create, *gpu.foreign)
-    replicas = {seat.slice: seat.replica for seat in prepared.plan.seats}
     return [
         UsedSlice(
             gpu_uuid=gpu.gpu_uuid,

@@ -43,6 +43,14 @@ def banner(machine: Machine) -> None:
         )
 
 
+def paper_banner() -> None:
+    """Say that a plan is on paper: its GPUs are those of a fleet file."""
+    out().print(
+        "[bold black on yellow] PLANNED ON PAPER [/] "
+        "[yellow]these GPUs are not there; nothing can be carried out on them[/]"
+    )
+
+
 def print_json(value: Any) -> None:
     """Print a value as JSON, for scripts: no colour, no wrapping, keys in a fixed order."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")

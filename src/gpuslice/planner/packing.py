@@ -36,6 +36,13 @@ allowed. A small question is answered by looking at every combination of pattern
 (`gpuslice.planner.enumeration`), which needs no solver; any other as an integer program solved
 objective by objective (`gpuslice.planner.program`). Both give the same objective values.
 
+**Proof.** An answer carries a bound for each objective: what no answer can be better than that
+equals it in the objectives before. After looking at everything the bound is the value. From HiGHS
+it is the dual bound of that objective's own solve, rounded up to an integer, or what the bounds of
+the columns alone imply where that is enough; never the value itself. A solver that reaches its
+limit leaves a gap; one that fails leaves the last solution that was known (at first the greedy one,
+`gpuslice.planner.greedy`) and no bound. `gpuslice.planner.certificate` puts it into words.
+
 **Cost.** One 8-slice GPU: 1 to 30 ms, nearly all of it walking layouts, and nothing the second
 time in a process. Sixteen GPUs, each with other things lying on it, and a dozen models of which
 some find no room: 0.1 to 0.8 s, half of it in the solver, measured on one core.
@@ -46,6 +53,7 @@ optimisation by fixing one objective after the other; NVIDIA MIG User Guide for 
 
 from __future__ import annotations
 
+from gpuslice.planner.allowance import Allowance
 from gpuslice.planner.enumeration import pack_by_enumeration, work
 from gpuslice.planner.question import Answer, Question
 
@@ -53,21 +61,21 @@ _ENUMERATION_LIMIT = 150_000
 """Work up to which looking at everything takes less than loading the solver (0.1 to 0.2 s)."""
 
 
-def pack(question: Question) -> Answer:
+def pack(question: Question, allowance: Allowance) -> Answer:
     """Choose the best pattern for every GPU.
 
     Args:
         question: Groups of GPUs and what is wanted.
+        allowance: How long the solver may take, if it is needed.
 
     Returns:
-        An optimum of the objectives above. Equal questions have equal answers.
-
-    Raises:
-        PlanningError: The solver did not finish.
+        An answer with its proof: an optimum of the objectives above, or where the solver reached
+        its limit or failed, the best that is known. Equal questions have equal answers as long as
+        no limit is reached.
     """
     if work(question) <= _ENUMERATION_LIMIT:
         return pack_by_enumeration(question)
     # Loading the solver costs more than most plans take.
     from gpuslice.planner.program import pack_by_program  # noqa: PLC0415 - lazily, see above
 
-    return pack_by_program(question)
+    return pack_by_program(question, allowance)

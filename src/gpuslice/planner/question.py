@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gpuslice.model.geometry import Geometry, Placement
+from gpuslice.model.plan import Method
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -143,8 +144,24 @@ class Pattern:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """An optimal choice.
+class Proof:
+    """How an answer was found, and how good it provably is.
+
+    Attributes:
+        method: How it was found.
+        bounds: For every objective of `gpuslice.planner.objectives`, in its order, what no answer
+            can be below that equals this one in all objectives before; None where unknown.
+        note: Why the proof is incomplete, in words, or "".
+    """
+
+    method: Method
+    bounds: tuple[int | None, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A pattern for every GPU, and whom its slices serve.
 
     Attributes:
         patterns: For every group, the pattern of each member, in the order of the members.
@@ -158,3 +175,14 @@ class Answer:
     def served(self) -> int:
         """How many replicas get a slice."""
         return sum(count for _, count in self.flow)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer(Choice):
+    """A choice with its proof.
+
+    Attributes:
+        proof: How good it is, and how that is known.
+    """
+
+    proof: Proof

@@ -7,7 +7,7 @@ replicas again. Nothing is decided here that any objective could see.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gpuslice.model.geometry import Placement
@@ -72,7 +72,7 @@ def seat_all(
     return tuple(sorted(seats, key=lambda seat: seat.replica))
 
 
-def furnish(situation: Situation, seats: Iterable[Seat]) -> tuple[GpuPlan, ...]:
+def furnish(situation: Situation, seats: Sequence[Seat]) -> tuple[GpuPlan, ...]:
     """Say for every GPU what goes, comes and stays, so that exactly the seats are there.
 
     Args:
@@ -83,17 +83,15 @@ def furnish(situation: Situation, seats: Iterable[Seat]) -> tuple[GpuPlan, ...]:
         One entry for each GPU of the situation, in its order.
     """
     kept = {seat.kept.key for seat in seats if seat.kept is not None}
-    created = [seat.created for seat in seats if seat.created is not None]
+    coming: dict[str, list[PlannedSlice]] = {}
+    for seat in seats:
+        if seat.created is not None:
+            coming.setdefault(seat.created.gpu_uuid, []).append(seat.created)
     return tuple(
         _gpu_plan(
             ground,
             keep=tuple(own.slice for own in ground.own if own.slice.key in kept),
-            create=tuple(
-                sorted(
-                    (new for new in created if new.gpu_uuid == ground.gpu.uuid),
-                    key=lambda new: new.placement,
-                )
-            ),
+            create=tuple(sorted(coming.get(ground.gpu.uuid, ()), key=lambda new: new.placement)),
         )
         for ground in situation.grounds
     )
@@ -112,6 +110,7 @@ def _gpu_plan(
         keep=keep,
         foreign=ground.foreign,
         notes=_notes(ground),
+        barred=not ground.usable,
     )
 
 

@@ -39,18 +39,21 @@ _FALSE = frozenset({"false", "no", "off"})
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
-def parse_document(text: str) -> Document:
+def parse_document(
+    text: str, *, empty: str = "the file is empty; 'gpuslice init' writes a starter"
+) -> Document:
     """Read YAML text into a tree; problems are values, nothing is raised.
 
     Args:
         text: The whole file.
+        empty: What to say when there is nothing in it.
 
     Returns:
         The tree and what is wrong with it. Where there is no tree there is at least one problem.
     """
     if control := _control_characters(text):
         return Document(root=None, problems=control)
-    builder = _Builder(text)
+    builder = _Builder(text, empty)
     try:
         root = builder.document()
     except _Unreadable as unreadable:
@@ -82,9 +85,10 @@ class _Unreadable(Exception):  # noqa: N818 - not an error a caller sees, only t
 class _Builder:
     """Builds one tree from one text; lives only while `parse_document` runs."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, empty: str) -> None:
         self.problems: list[Problem] = []
         self._text = text
+        self._empty = empty
         self._events: Iterator[yaml.Event] = yaml.parse(text, Loader=_LOADER)
         self._anchors: dict[str, Node] = {}
         self._nodes = 0
@@ -93,7 +97,7 @@ class _Builder:
         """Read the one document there may be."""
         self._next()  # the stream's start
         if isinstance(self._next(), yaml.StreamEndEvent):
-            raise _Unreadable(_TOP, "the file is empty; 'gpuslice init' writes a starter")
+            raise _Unreadable(_TOP, self._empty)
         root = self._node(self._next(), ())
         self._next()  # the document's end
         event = self._next()

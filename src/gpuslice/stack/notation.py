@@ -100,7 +100,7 @@ def gpu_choice(value: object) -> GpuChoice:
     doubles = dict.fromkeys(item for item in value if not wrong and value.count(item) > 1)
     if wrong or doubles:
         wrong += [f"names {item} more than once" for item in doubles]
-        raise NotationError("; ".join(wrong))
+        raise NotationError("; ".join(dict.fromkeys(wrong)))
     return tuple(value)
 
 
@@ -157,6 +157,8 @@ def _gpu_problem(value: object) -> str:
         return ""
     if isinstance(value, str) and value.startswith("MIG-"):
         return "is a slice; name the GPU (GPU-…) it lies on"
+    if isinstance(value, dict):
+        return "describes GPUs on paper; put them into a file for 'gpuslice plan --fleet'"
     return "is neither a GPU's index (0, 1 …) nor its UUID (GPU-…)"
 
 

@@ -77,13 +77,13 @@ VariableName = Annotated[str, AfterValidator(notation.variable_name)]
 Texts = Annotated[tuple[str, ...], Strict(strict=False)]  # YAML and JSON give lists
 
 
-class _Section(BaseModel):
+class FileSection(BaseModel):
     """What every part of the file has in common: unknown keys and wrong types are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class ModelEntry(_Section):
+class ModelEntry(FileSection):
     """One model of the stack: what is served, how often, on what slice and by which engine."""
 
     model: str | None = Field(
@@ -190,7 +190,7 @@ class ModelEntry(_Section):
         return self
 
 
-class GatewayEntry(_Section):
+class GatewayEntry(FileSection):
     """The one endpoint in front of all models."""
 
     port: int = Field(
@@ -222,7 +222,7 @@ class GatewayEntry(_Section):
     )
 
 
-class PriceEntry(_Section):
+class PriceEntry(FileSection):
     """What one card costs: by the month or by the hour."""
 
     per_month: float | None = Field(
@@ -255,7 +255,7 @@ class PriceEntry(_Section):
         return self
 
 
-class Stack(_Section):
+class Stack(FileSection):
     """A stack file: which models, on which GPUs, behind which endpoint, at what price."""
 
     name: StackName = Field(

@@ -7,50 +7,27 @@ raise has its words here; a test over random files holds that nothing else ever 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from gpuslice.stack.document import resolve
+from gpuslice.stack.form import Form, Sentence
 from gpuslice.stack.problem import KeyPath, Problem, did_you_mean, shortened
-from gpuslice.stack.schema import GatewayEntry, ModelEntry, PriceEntry, Stack
 from gpuslice.stack.tree import Document, Listing, Node, Scalar, Table
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-_SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
-    ("models.NAME", ModelEntry),
-    ("gateway", GatewayEntry),
-    ("prices.PRODUCT", PriceEntry),
-)
-_ELSEWHERE = {
-    # Words of other tools, and what they are called here.
-    "api_key": "keys never stand in a stack file; put them into a file, one per line, readable by "
-    "its owner only, and name that file as gateway.api_keys_file",
-    "max_model_len": "did you mean 'context_tokens'?",
-    "ctx_size": "did you mean 'context_tokens'?",
-    "n_ctx": "did you mean 'context_tokens'?",
-    "parallel": "did you mean 'concurrency'?",
-    "max_num_seqs": "did you mean 'concurrency'?",
-    "count": "did you mean 'replicas'?",
-    "instances": "did you mean 'replicas'?",
-    "env": "did you mean 'environment'?",
-    "profile": "did you mean 'slice'?",
-    "vram": "did you mean 'memory'?",
-    "image": "gpuslice starts processes, not containers; use engine and args",
-    "<<": "merge keys are not supported; write the keys out",
-}
-_ALIASES = {"api_keys": "api_key", "apikey": "api_key", "key": "api_key", "keys": "api_key"}
 
-
-def problems_of(error: ValidationError, document: Document) -> Iterator[Problem]:
+def problems_of(error: ValidationError, document: Document, form: Form) -> Iterator[Problem]:
     """Translate what pydantic found.
 
     Args:
         error: What validating the document's plain values raised.
         document: The document, for the places.
+        form: What kind of file it is.
     """
     for details in error.errors(include_url=False):
         kind = details["type"]
@@ -59,44 +36,37 @@ def problems_of(error: ValidationError, document: Document) -> Iterator[Problem]
             continue  # the rules are run over the raw values, where they find more than the first
         of_key = kind == "extra_forbidden" or details["loc"][-1:] == ("[key]",)
         mark = document.key_mark(path) if of_key else document.mark(path)
-        yield Problem(mark=mark, path=path, text=_text(details, path, document.node(path)))
+        text = _text(details, path, document.node(path), form)
+        yield Problem(mark=mark, path=path, text=text)
 
 
-def _text(details: ErrorDetails, path: KeyPath, node: Node | None) -> str:
+def _text(details: ErrorDetails, path: KeyPath, node: Node | None, form: Form) -> str:
     kind = details["type"]
     if kind == "extra_forbidden":
-        return _unknown_key(path)
+        return _unknown_key(path, form)
+    if kind in _NEEDED:
+        return f"{_NEEDED[kind]}; {form.needed}"
+    if kind == "tuple_type":
+        return f"must be a list, such as {form.list_example}, not {_shown(node)}"
     write = _WORDS.get(kind)
     # A type we have no words for can only be new in pydantic: its own words are better than none.
     return write(details.get("ctx", {}), node) if write else details["msg"].lower()
 
 
-def _unknown_key(path: KeyPath) -> str:
+def _unknown_key(path: KeyPath, form: Form) -> str:
     """Say what an unknown key was probably meant to be."""
     word = str(path[-1])
-    known = _section(path[:-1]).model_fields
-    if elsewhere := _ELSEWHERE.get(_ALIASES.get(word, word)):
+    known = form.section(path[:-1]).model_fields
+    if elsewhere := form.elsewhere.get(word):
         return f"unknown key; {elsewhere}"
     if close := did_you_mean(word, known):
         return f"unknown key{close}"
-    for place, section in _SECTIONS:
-        if word in section.model_fields:
-            return f"unknown key here; it belongs below {place}"
-    if word in Stack.model_fields:
+    for section in form.sections:
+        if word in section.schema.model_fields:
+            return f"unknown key here; it belongs below {section.place}"
+    if word in form.schema.model_fields:
         return "unknown key here; it belongs at the top of the file"
     return f"unknown key; known here: {', '.join(known)}"
-
-
-def _section(path: KeyPath) -> type[BaseModel]:
-    match path:
-        case ("models", _):
-            return ModelEntry
-        case ("gateway",):
-            return GatewayEntry
-        case ("prices", _):
-            return PriceEntry
-        case _:
-            return Stack
 
 
 def _whole_number(_: Mapping[str, Any], node: Node | None) -> str:
@@ -128,18 +98,18 @@ def _choice(context: Mapping[str, Any], node: Node | None) -> str:
     return text + did_you_mean(word, choices)
 
 
-def _wanted(what: str) -> Callable[[Mapping[str, Any], Node | None], str]:
+def _wanted(what: str) -> Sentence:
     return lambda _, node: f"must be {what}, not {_shown(node)}"
 
 
-def _bound(words: str, key: str) -> Callable[[Mapping[str, Any], Node | None], str]:
+def _bound(words: str, key: str) -> Sentence:
     return lambda context, node: f"must be {words} {context[key]:,.0f}, not {_shown(node)}"
 
 
+_NEEDED = {"missing": "is missing", "too_short": "is empty"}
 _MAPPING = "a mapping (keys with their values, indented below it)"
-_WORDS: Mapping[str, Callable[[Mapping[str, Any], Node | None], str]] = {
+_WORDS: Mapping[str, Sentence] = {
     "notation": lambda context, _: str(context["text"]),
-    "missing": lambda _context, _node: "is missing; it needs at least one model",
     "int_type": _whole_number,
     "int_from_float": _whole_number,
     "float_type": _number,
@@ -147,10 +117,8 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any], Node | None], str]] = {
     "string_type": _wanted_text,
     "string_too_short": lambda _context, _node: "is empty; give it a value or leave the line out",
     "string_too_long": lambda context, _: f"is longer than {context['max_length']} characters",
-    "tuple_type": _wanted('a list, such as ["--flag", "value"]'),
     "dict_type": _wanted(_MAPPING),
     "model_type": _wanted(_MAPPING),
-    "too_short": lambda _context, _node: "is empty; it needs at least one model",
     "greater_than": _bound("more than", "gt"),
     "greater_than_equal": _bound("at least", "ge"),
     "less_than_equal": _bound("at most", "le"),
@@ -175,4 +143,4 @@ def _shown(node: Node | None) -> str:
 
 def known_types() -> Iterable[str]:
     """List the pydantic error types there are words for."""
-    return (*_WORDS, "extra_forbidden", "breach")
+    return (*_WORDS, *_NEEDED, "tuple_type", "extra_forbidden", "breach")

@@ -176,3 +176,26 @@ def test_boards_with_other_grids_are_drawn_with_their_own_numbers(
         line.split() for line in shown.out.splitlines() if re.fullmatch(r"\s+0\s+1\s.*", line)
     )
     assert numbers[:slices] == [str(n) for n in range(slices)]
+
+
+def test_the_proof_stands_in_one_line(shown: Shown, terminal: Terminal) -> None:
+    assert "optimal: proved by looking at every layout" in shown.out
+    certificate = terminal.type("plan", "--json").json["certificate"]
+    assert certificate["optimal"] is True
+    assert {o["gap"] for o in certificate["objectives"]} == {0}
+    assert certificate["objectives"][0] == {
+        "goal": "replicas served",
+        "model": "",
+        "value": 2,
+        "bound": 2,
+        "gap": 0,
+    }
+
+
+def test_slice_prices_are_shown_only_when_asked_for(shown: Shown, terminal: Terminal) -> None:
+    assert "One more slice" not in shown.out
+    assert terminal.type("plan", "--json").json["slice_prices"] == []
+    asked = terminal.type("plan", "--slice-prices").out
+    assert row(asked, "2g.20gb")[-2:] == ["2g.20gb", "0.25"]
+    prices = terminal.type("plan", "--slice-prices", "--json").json["slice_prices"]
+    assert {"board": "NVIDIA A100-SXM4-80GB", "profile": "3g.40gb", "gpus": 0.5} in prices

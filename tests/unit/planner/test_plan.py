@@ -25,7 +25,7 @@ def make(
     """Plan, and let the independent checker look at it."""
     observed = an_observed(*gpus)
     made = plan(observed, demands, ours, gpus=chosen)
-    check_plan(made, observed, demands, ours)
+    check_plan(made, observed, demands, ours, gpus=chosen)
     return made
 
 

@@ -97,6 +97,16 @@ def cost_json(report: CostReport) -> dict[str, Any]:
     }
 
 
+def cost_lines(report: CostReport) -> tuple[str, ...]:
+    """Say what the cards cost, one line for each currency."""
+    return tuple(
+        f"{money(total.per_month)} {total.currency} a month for the cards that are used "
+        f"({total.per_hour:,.2f} an hour), {money(total.unused_per_month)} of it not used. "
+        f"A card for each server: {money(total.own_cards_per_month)} a month."
+        for total in report.totals
+    )
+
+
 def _card_rows(card: CardCost) -> Iterator[tuple[str, ...]]:
     for cost in card.slices:
         yield (

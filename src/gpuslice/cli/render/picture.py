@@ -1,7 +1,8 @@
 """The picture of a GPU: its memory slices as a row of cells, before and after a change.
 
 Every cell carries a sign as well as a colour, so the picture reads without colour: ``+`` comes,
-``=`` stays, ``-`` goes, ``!`` belongs to somebody else, ``·`` is free.
+``=`` stays, ``-`` goes, ``!`` belongs to somebody else, ``·`` is free; ``±`` stands for many GPUs
+at once, where it comes on some and stays on others.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Fate(StrEnum):
     GOES = "-"
     FOREIGN = "!"
     FREE = "·"
+    MIXED = "±"
 
 
 _STYLES = {
@@ -35,19 +37,32 @@ _STYLES = {
     Fate.GOES: "white on red3",
     Fate.FOREIGN: "black on grey70",
     Fate.FREE: "grey50",
+    Fate.MIXED: "bold white on dark_cyan",
 }
 
-LEGEND = Text.assemble(
-    (" + comes ", _STYLES[Fate.COMES]),
-    " ",
-    (" = stays ", _STYLES[Fate.STAYS]),
-    " ",
-    (" - goes ", _STYLES[Fate.GOES]),
-    " ",
-    (" ! somebody else's ", _STYLES[Fate.FOREIGN]),
-    " ",
-    (" · free ", _STYLES[Fate.FREE]),
-)
+WORDS = {
+    Fate.COMES: "comes",
+    Fate.STAYS: "stays",
+    Fate.GOES: "goes",
+    Fate.FOREIGN: "somebody else's",
+    Fate.FREE: "free",
+}
+"""What each sign means, in the order of the legend."""
+
+GROUP_WORDS = {
+    Fate.COMES: "comes",
+    Fate.STAYS: "stays",
+    Fate.MIXED: "comes or stays",
+    Fate.FOREIGN: "somebody else's",
+    Fate.FREE: "free",
+}
+"""The same for a picture that stands for many GPUs."""
+
+
+def legend(words: Mapping[Fate, str]) -> Text:
+    """Explain every sign in its colour."""
+    parts = [Text(f" {fate.value} {word} ", style=_STYLES[fate]) for fate, word in words.items()]
+    return Text(" ").join(parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,3 +141,7 @@ def _fitted(cell: Cell, width: int) -> str:
 
 def _free(slices: int, width: int) -> str:
     return (Fate.FREE.value.center(width)) * max(0, slices)
+
+
+LEGEND = legend(WORDS)
+GROUP_LEGEND = legend(GROUP_WORDS)

@@ -1,0 +1,28 @@
+"""How long the solver may still take.
+
+Separate from the solver's module, so that a plan which needs no solver does not load it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Allowance:
+    """Time that several solves share; owned by the one plan they belong to.
+
+    The clock is the solver's own: the planner reads none.
+
+    Attributes:
+        limit_s: What there was in the beginning, seconds.
+        spent_s: What the solver has taken of it, seconds.
+    """
+
+    limit_s: float
+    spent_s: float = 0.0
+
+    @property
+    def left_s(self) -> float:
+        """What is left, seconds, never negative."""
+        return max(0.0, self.limit_s - self.spent_s)
