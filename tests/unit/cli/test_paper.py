@@ -156,6 +156,7 @@ def test_the_picture_of_many_gpus_is_by_layout_too(many: Shown, tmp_path: Path) 
     assert "25 × NVIDIA A100-SXM4-80GB · MIG off → on" in texts
     assert "Planned on paper: these GPUs are not there" in texts
     assert "comes or stays" in texts
+    assert any(text.startswith("optimal: ") for text in texts)
 
 
 def test_a_picture_in_a_folder_that_is_not_there_is_refused(

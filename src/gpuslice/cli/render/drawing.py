@@ -10,6 +10,7 @@ from collections import Counter
 from gpuslice.agent.prepare import Proposal
 from gpuslice.cli.render.cost import cost_lines
 from gpuslice.cli.render.lanes import lanes_of
+from gpuslice.cli.render.proof import proof_line
 from gpuslice.cli.render.svg import Picture
 from gpuslice.cost.report import CostReport
 
@@ -23,8 +24,16 @@ def picture_of(proposal: Proposal, report: CostReport | None) -> Picture:
         lines=(_gpus(proposal), *_models(proposal)),
         lanes=lanes.shown,
         grouped=lanes.grouped,
-        notes=tuple(filter(None, (lanes.left_out, *(cost_lines(report) if report else ())))),
+        notes=_notes(proposal, lanes.left_out, report),
     )
+
+
+def _notes(proposal: Proposal, left_out: str, report: CostReport | None) -> tuple[str, ...]:
+    """Say what no lane shows: what was left out, how good the plan is known to be, its cost."""
+    certificate = proposal.plan.certificate
+    proof = (proof_line(certificate),) if certificate else ()
+    cost = cost_lines(report) if report else ()
+    return tuple(filter(None, (left_out, *proof, *cost)))
 
 
 def _badge(proposal: Proposal) -> str:
