@@ -77,7 +77,8 @@ def test_value_of_the_wrong_type_is_refused(setting: str, expected: str) -> None
 
 
 def test_enumerations_are_set_by_name() -> None:
-    xllamacpp = pytest.importorskip("xllamacpp")
+    import xllamacpp
+
     params = xllamacpp.CommonParams()
     set_param(params, "cache_type_k=GGML_TYPE_Q8_0")
     assert params.cache_type_k is xllamacpp.ggml_type.GGML_TYPE_Q8_0
