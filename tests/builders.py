@@ -13,10 +13,11 @@ from gpuslice.engines.api import ServeRequest
 from gpuslice.gateway.client import Worker
 from gpuslice.gateway.settings import GatewaySettings
 from gpuslice.hardware.boards import board
+from gpuslice.model.demand import Demand, NamedProfile, Rate, ReplicaId, Target
 from gpuslice.model.desired import Desired, DesiredGateway, DesiredModel, PortLease, Record
 from gpuslice.model.geometry import Placement
 from gpuslice.model.gpu import Architecture, Gpu, MigMode, Observed, Slice
-from gpuslice.model.plan import Owned, ReplicaId
+from gpuslice.model.plan import Owned
 from gpuslice.model.server import Launch, Role, RunningServer, process_name
 from gpuslice.runtime.clock import Clock
 
@@ -139,6 +140,29 @@ def owned(slice_: Slice, model: str | None = None, replica: int = 0) -> Owned:
     """The record that a slice is ours, for a replica of a model or free."""
     owner = None if model is None else ReplicaId(model, replica)
     return Owned(slice=slice_.key, stack="assistants", replica=owner)
+
+
+def a_demand(model: str, profile: str = "2g.20gb", replicas: int = 1, **changes: Any) -> Demand:
+    """A model that wants slices of one profile, on whatever board."""
+    demand = Demand(model=model, replicas=replicas, profiles=(NamedProfile(profile=profile),))
+    return replace(demand, **changes)
+
+
+def a_target(
+    model: str, milli_per_s: int, *rates: tuple[str, int], replicas: int = 8, **changes: Any
+) -> Demand:
+    """A model that wants a throughput; each rate is a profile name and what a slice contributes."""
+    demand = Demand(
+        model=model,
+        replicas=replicas,
+        target=Target(
+            milli_per_s=milli_per_s,
+            rates=tuple(
+                Rate(named=NamedProfile(profile=name), milli_per_s=rate) for name, rate in rates
+            ),
+        ),
+    )
+    return replace(demand, **changes)
 
 
 def an_observed(*gpus: Gpu, simulated: bool = False) -> Observed:

@@ -14,10 +14,11 @@ from typing import TypeVar
 from gpuslice.apply.record import Journal, RecordStore
 from gpuslice.apply.slices import Notebook, carry_out
 from gpuslice.driver.api import Driver
+from gpuslice.model.demand import ReplicaId
 from gpuslice.model.desired import Record
 from gpuslice.model.event import Event
 from gpuslice.model.gpu import GpuProcess, Observed, Slice, SliceUse
-from gpuslice.model.plan import PlannedSlice, ReplicaId
+from gpuslice.model.plan import PlannedSlice
 from gpuslice.planner.steps import Step
 
 T = TypeVar("T")

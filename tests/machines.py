@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from gpuslice.agent.node import Node, open_node
-from gpuslice.agent.prepare import Prepared, prepare
+from gpuslice.agent.prepare import prepare
+from gpuslice.agent.proposal import Prepared
 from gpuslice.model.gpu import Slice
 from gpuslice.model.machine import Machine, machine_slug
 from gpuslice.model.plan import Owned, PlannedSlice

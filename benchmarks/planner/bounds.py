@@ -1,174 +1,148 @@
 """Bounds on what any plan could reach, worked out without the planner.
 
 Separate, and sharing no code with `gpuslice.planner`, because a gap is only worth something if the
-bound is somebody else's. It is the linear relaxation of choosing for each GPU a multiset of slices
-(the configuration program of cutting stock, Gilmore and Gomory 1961). Slices of somebody else stay
-where they are; slices of ours are taken as if they could lie anywhere, so the bound also holds for
-plans that move all of them, and may be out of reach for those that move few.
+bound is somebody else's. It is the configuration program of cutting stock (Gilmore and Gomory
+1961): for each kind of GPU, how many of them get which multiset of slices. Slices of somebody else
+and of pinned replicas stay where they are; all others are taken as if they could lie anywhere, and
+nothing is spread, so the bound also holds for plans that move everything.
+
+With throughput targets the program chooses for each one of the covers that meet it; these are too
+many to list and are generated as their price asks for them (`benchmarks.planner.covers`). Then the
+bound is that of the linear program, less what covers not yet listed could save.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import replace
-from functools import cache
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import reduce
 
-import highspy
-from benchmarks.planner.instance import Instance, geometry_of
+from benchmarks.planner.instance import Instance, asked
+from benchmarks.planner.relaxation import whole_above, whole_below
+from benchmarks.planner.supply import Market
 
-from gpuslice.model.geometry import Geometry, Placement
-from gpuslice.model.gpu import Gpu
-from gpuslice.model.plan import Demand
+from gpuslice.model.demand import Demand
 
-_Lying = tuple[tuple[str, Placement], ...]
-_Multiset = tuple[tuple[str, int], ...]
+_LIMIT_S = 2.0
+_ROUNDS = 40
 
 
-class Bound(NamedTuple):
-    """What no plan can do better than.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """What no plan can do better than, each under the condition that it reaches those before.
 
     Attributes:
-        served: Most replicas that can be served.
-        gpus: Fewest GPUs that somebody's slices lie on when all replicas are served, or None when
-            not all can be.
-        gpus_staying: The same where only replicas that have to go leave their slice.
+        served: For each priority, the most that can be served, targets counting 1.
+        added: Least price of GPUs that have to be added, or None where none may be.
+        cost: Least price of the GPUs in use.
     """
 
-    served: int
-    gpus: int | None
-    gpus_staying: int | None
+    served: Mapping[int, int]
+    added: int | None
+    cost: int
 
 
 def bound(instance: Instance) -> Bound:
     """Work out the bounds of an instance."""
-    served = math.floor(_solve(instance, serve_all=False) + 1e-6)
-    return Bound(served, _fewest_gpus(instance), _fewest_gpus(_frozen(instance)))
+    market = _market(instance)
+    served = {}
+    for priority in sorted({d.priority for d in instance.demands}, reverse=True):
+        served[priority] = _most_served(market, instance, priority)
+    added = None
+    if instance.rules.addable:
+        added = _least(market, market.prices(addable=True), instance)
+        market.program.row(-math.inf, market.prices(addable=True), added)
+    cost = market.fixed_cost + _least(market, market.prices(), instance)
+    return Bound(served=served, added=added, cost=cost)
 
 
-def _fewest_gpus(instance: Instance) -> int | None:
-    """Bound the GPUs in use when all is served, or return None where not all can be."""
-    wanted = sum(demand.replicas for demand in instance.demands)
-    if math.floor(_solve(instance, serve_all=False) + 1e-6) < wanted:
-        return None
-    fixed = sum(bool(lying) for lying in _fixed(instance).values())
-    return fixed + math.ceil(_solve(instance, serve_all=True) - 1e-6)
+def _market(instance: Instance) -> Market:
+    """Make the program of an instance, with as many moves as the rules allow."""
+    most = instance.rules.most_moves
+    if most is None:
+        return Market(instance)
+    market = Market(instance, {demand.model: 1 for demand in instance.demands})
+    market.program.row(-math.inf, market.moved, most)
+    return market
 
 
-def _frozen(instance: Instance) -> Instance:
-    """Make slices whose replicas could stay somebody else's, and ask for the other replicas."""
-    waiting = Counter(replica.model for replica in instance.arrivals)
-    return replace(
-        instance,
-        demands=tuple(replace(d, replicas=waiting[d.model]) for d in instance.demands),
-        owned=tuple(record for record in instance.owned if record.replica in instance.arrivals),
-    )
+def fewest_moves(instance: Instance) -> int:
+    """Bound the moves of any plan that serves all, whatever it costs; 0 where none can."""
+    everything = {demand.model: demand.replicas for demand in instance.demands}
+    if sum(bound(instance).served.values()) < asked(instance.demands):
+        return 0
+    return least_moves(instance, everything, None)
 
 
-def _solve(instance: Instance, *, serve_all: bool) -> float:
-    """Minimise GPUs in use beside the fixed ones, or maximise replicas served."""
-    model = _Model()
-    kinds = list(_kinds(instance).items())
-    supply: dict[tuple[Geometry, str], dict[int, float]] = {}
-    for (_, lying), (geometry, count) in kinds:
-        cost = 0.0 if lying or not serve_all else 1.0
-        chosen = {
-            model.column(cost, count): multiset
-            for multiset in _multisets(geometry, lying, _menu(geometry, instance.demands))
-        }
-        model.row(-math.inf, dict.fromkeys(chosen, 1.0), count)
-        for column, multiset in chosen.items():
-            for name, copies in multiset:
-                supply.setdefault((geometry, name), {})[column] = float(copies)
-    reward = 0.0 if serve_all else -1.0
-    for demand, uses in _transport(model, instance, supply, reward).items():
-        model.row(demand.replicas if serve_all else 0, uses, demand.replicas)
-    return model.minimise() if serve_all else -model.minimise()
+def least_moves(instance: Instance, served: Mapping[str, int], cost: int | None) -> int:
+    """Bound what the moves count of any plan that serves as much at the same cost or less.
+
+    Args:
+        instance: The instance.
+        served: What has to be served of each demand; only the sum of each priority counts.
+        cost: What the GPUs in use may cost, or None for any price.
+    """
+    market = Market(instance, {demand.model: demand.move_cost for demand in instance.demands})
+    for priority in {demand.priority for demand in instance.demands}:
+        mine = [demand for demand in instance.demands if demand.priority == priority]
+        most = sum(served[demand.model] for demand in mine) - market.staying(mine)
+        market.program.row(most, dict.fromkeys(market.serving(mine), 1.0))
+    if cost is not None:
+        market.program.row(-math.inf, market.prices(), cost - market.fixed_cost)
+    return _least(market, market.moved, instance)
 
 
-def _transport(
-    model: _Model,
-    instance: Instance,
-    supply: dict[tuple[Geometry, str], dict[int, float]],
-    reward: float,
-) -> dict[Demand, dict[int, float]]:
-    """Let slices serve the demands that accept them; return what serves each demand."""
-    served: dict[Demand, dict[int, float]] = {d: {} for d in instance.demands if d.replicas}
-    for (geometry, name), terms in supply.items():
-        profile = geometry.named(name)
-        assert profile is not None, "the menu is made from the geometry"
-        use = dict(terms)
-        for demand in (demand for demand in served if demand.accepts(profile)):
-            column = model.column(reward, math.inf)
-            served[demand][column] = 1.0
-            use[column] = -1.0
-        model.row(0.0, use, math.inf)
-    return served
+def _most_served(market: Market, instance: Instance, priority: int) -> int:
+    """Bound what is served of one priority, and demand that it is reached from now on."""
+    mine = [demand for demand in instance.demands if demand.priority == priority]
+    already = market.staying(mine)
+    columns = market.serving(mine)
+    market.program.aim(dict.fromkeys(columns, -1.0))
+    value = _solve(market, instance)
+    assert value is not None, "serving nobody is always possible"
+    most = min(whole_below(-value), sum(market.asked(demand) for demand in mine))
+    market.program.row(most, dict.fromkeys(columns, 1.0))
+    return most + already
 
 
-class _Model:
-    """A linear program under construction; owned by `_solve`."""
-
-    def __init__(self) -> None:
-        self._solver = highspy.Highs()
-        self._solver.setOptionValue("output_flag", False)
-        self._solver.setOptionValue("threads", 1)
-        self._count = 0
-
-    def column(self, cost: float, upper: float) -> int:
-        """Add a variable between 0 and ``upper``."""
-        self._solver.addCol(cost, 0.0, upper, 0, [], [])
-        self._count += 1
-        return self._count - 1
-
-    def row(self, low: float, terms: dict[int, float], high: float) -> None:
-        """Demand ``low <= terms <= high``."""
-        self._solver.addRow(low, high, len(terms), list(terms), list(terms.values()))
-
-    def minimise(self) -> float:
-        """Return the optimum."""
-        self._solver.run()
-        optimal = highspy.HighsModelStatus.kOptimal
-        assert self._solver.getModelStatus() == optimal, "the relaxation has an optimum"
-        return float(self._solver.getObjectiveValue())
+def _least(market: Market, prices: Mapping[int, float], instance: Instance) -> int:
+    """Bound a sum of prices."""
+    if not any(prices.values()):
+        return 0
+    market.program.aim(prices)
+    value = _solve(market, instance)
+    assert value is not None, "the linear program could be solved for what is served"
+    return whole_above(value, _divisor(prices.values()))
 
 
-def _fixed(instance: Instance) -> dict[str, _Lying]:
-    """Say for each GPU that may be used what lies there and stays whatever is planned."""
-    ours = {record.slice for record in instance.owned}
-    return {
-        gpu.uuid: tuple(sorted((s.profile, s.placement) for s in gpu.slices if s.key not in ours))
-        for gpu in instance.observed.gpus
-        if instance.usable(gpu)
-    }
+def _solve(market: Market, instance: Instance) -> float | None:
+    """Solve for whole numbers; with targets for fractions, listing covers as they are asked for."""
+    if not instance.targets:
+        relaxed = market.program.relaxed()
+        proved = market.program.integral(_LIMIT_S) if relaxed is not None else None
+        return relaxed if proved is None or relaxed is None else max(relaxed, proved)
+    best = -math.inf
+    for _ in range(_ROUNDS):
+        value = market.program.relaxed()
+        if value is None:
+            return None if best == -math.inf else best
+        saving = market.list_covers(market.program.duals())
+        best = max(best, value + saving)
+        if saving > -1e-7 * max(1.0, abs(value)):
+            break
+    return best
 
 
-def _kinds(instance: Instance) -> dict[tuple[int, _Lying], tuple[Geometry, int]]:
-    """Group GPUs by geometry and by what is fixed on them; say how many of each there are."""
-    fixed = _fixed(instance)
-    by_uuid: dict[str, Gpu] = {gpu.uuid: gpu for gpu in instance.observed.gpus}
-    counts = Counter((id(by_uuid[uuid].geometry), lying) for uuid, lying in fixed.items())
-    geometry = {id(gpu.geometry): geometry_of(gpu) for gpu in by_uuid.values()}
-    return {key: (geometry[key[0]], count) for key, count in counts.items()}
+def _divisor(prices: Iterable[float]) -> int:
+    """Return the largest number that divides all prices."""
+    return reduce(math.gcd, (round(price) for price in prices), 0)
 
 
-def _menu(geometry: Geometry, demands: tuple[Demand, ...]) -> tuple[str, ...]:
-    wanted = [demand for demand in demands if demand.replicas]
-    return tuple(p.name for p in geometry.profiles if any(d.accepts(p) for d in wanted))
-
-
-@cache
-def _multisets(geometry: Geometry, lying: _Lying, names: tuple[str, ...]) -> tuple[_Multiset, ...]:
-    """List every multiset of slices that can lie beside what is fixed."""
-    found: set[_Multiset] = set()
-
-    def extend(parts: _Lying, least: int) -> None:
-        found.add(tuple(sorted(Counter(name for name, _ in parts).items())))
-        for profile in (p for p in geometry.profiles if p.name in names):
-            for at in profile.placements:
-                if at.start >= least and geometry.allows((*lying, *parts), profile.name, at):
-                    extend((*parts, (profile.name, at)), at.end)
-
-    extend((), 0)
-    return tuple(sorted(found))
+def is_reached(limit: Bound, demands: Iterable[Demand], served: Mapping[str, int]) -> bool:
+    """Tell whether a plan serves as much as the bound allows, priority by priority."""
+    counts: Counter[int] = Counter()
+    for demand in demands:
+        counts[demand.priority] += served[demand.model]
+    return all(counts[priority] >= most for priority, most in limit.served.items())

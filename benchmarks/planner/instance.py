@@ -1,27 +1,18 @@
-"""What every method of the suite is given, and how what it chose becomes a plan.
+"""What every method of the suite is given, and what a method answers.
 
-Separate so that the planner and its rivals work on one and the same value, and so that a rival's
-choice can be judged by the independent checker like any other plan.
+Separate so that the planner and its rivals work on one and the same value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
+from gpuslice.model.demand import Demand, ReplicaId, Rules
 from gpuslice.model.geometry import Geometry, Placement
 from gpuslice.model.gpu import Gpu, Observed, Slice
-from gpuslice.model.plan import (
-    Demand,
-    GpuPlan,
-    Owned,
-    Plan,
-    PlannedSlice,
-    ReplicaId,
-    Seat,
-    Unplaced,
-)
-from gpuslice.planner.fingerprint import fingerprint
+from gpuslice.model.plan import Owned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +26,9 @@ class Instance:
         observed: The machine.
         demands: What is wanted, most important first.
         owned: Which slices are ours, and whose replica runs on each.
-        arrivals: Replicas that need a slice, in the order in which they came. All others run on a
-            slice of theirs already and could stay.
-        gpus: UUIDs that may be used, or None for all.
+        arrivals: Replicas that need a slice, in the order in which they came; those of throughput
+            targets are not among them. All others run on a slice of theirs already and could stay.
+        rules: What every plan has to keep to.
     """
 
     family: str
@@ -45,13 +36,28 @@ class Instance:
     seed: int
     observed: Observed
     demands: tuple[Demand, ...]
-    owned: tuple[Owned, ...]
-    arrivals: tuple[ReplicaId, ...]
-    gpus: frozenset[str] | None = None
+    owned: tuple[Owned, ...] = ()
+    arrivals: tuple[ReplicaId, ...] = ()
+    rules: Rules = field(default_factory=Rules)
 
     def usable(self, gpu: Gpu) -> bool:
         """Tell whether slices may be created on a GPU."""
-        return self.gpus is None or gpu.uuid in self.gpus
+        return self.rules.allow(gpu.uuid)
+
+    def addable(self, gpu: Gpu) -> bool:
+        """Tell whether a GPU is not there yet and may be added."""
+        return gpu.uuid in self.rules.addable
+
+    def price(self, gpu: Gpu) -> int:
+        """Price of a GPU as the planner counts it: thousandths per hour, or 1 for each."""
+        if self.rules.prices is None:
+            return 1
+        return next(price for name, price in self.rules.prices.milli_per_hour if name == gpu.name)
+
+    @property
+    def targets(self) -> tuple[Demand, ...]:
+        """The demands that ask for a throughput."""
+        return tuple(demand for demand in self.demands if demand.target is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,65 +93,18 @@ def running(instance: Instance) -> dict[ReplicaId, Slice]:
     }
 
 
-def as_plan(instance: Instance, chosen: Sequence[Chosen]) -> Plan:
-    """Turn a method's choice into a plan; who is not in it stays, or finds no slice.
+def served(demands: Iterable[Demand], seated: Iterable[ReplicaId]) -> dict[str, int]:
+    """Count what is served of each demand: its replicas, or 1 for a target that has any slice.
 
-    Args:
-        instance: The instance.
-        chosen: One entry for each replica that gets a new slice.
+    A legal plan gives a target enough slices or none, which the checker sees to.
     """
-    lies_on = running(instance)
-    moved = {choice.replica for choice in chosen} | set(instance.arrivals)
-    kept = {replica: slice_ for replica, slice_ in lies_on.items() if replica not in moved}
-    created = {choice.replica: _planned(instance, choice) for choice in chosen}
-    seats = [Seat(replica=replica, kept=slice_) for replica, slice_ in kept.items()]
-    seats += [Seat(replica=replica, created=new) for replica, new in created.items()]
-    missing = sorted(set(instance.arrivals) - set(created))
-    return Plan(
-        gpus=_gpu_plans(instance, set(kept.values()), list(created.values())),
-        seats=tuple(sorted(seats, key=lambda seat: seat.replica)),
-        unplaced=tuple(Unplaced(replica=replica, reason="found no place") for replica in missing),
-        fingerprint=fingerprint(instance.observed),
-    )
+    counts = Counter(replica.model for replica in seated)
+    return {
+        demand.model: min(counts[demand.model], demand.replicas if demand.target is None else 1)
+        for demand in demands
+    }
 
 
-def _planned(instance: Instance, choice: Chosen) -> PlannedSlice:
-    gpu = instance.observed.gpus[choice.gpu]
-    profile = geometry_of(gpu).named(choice.profile)
-    assert profile is not None, "methods choose among the profiles of the GPU"
-    return PlannedSlice(
-        gpu_uuid=gpu.uuid,
-        placement=choice.placement,
-        profile=profile.name,
-        profile_id=profile.id,
-        memory_mib=profile.memory_mib,
-    )
-
-
-def _gpu_plans(
-    instance: Instance, kept: Collection[Slice], created: Sequence[PlannedSlice]
-) -> tuple[GpuPlan, ...]:
-    ours = {record.slice for record in instance.owned}
-    coming: dict[str, list[PlannedSlice]] = {}
-    for new in created:
-        coming.setdefault(new.gpu_uuid, []).append(new)
-    return tuple(
-        replace(_gpu_plan(gpu, ours, kept, coming), barred=not instance.usable(gpu))
-        for gpu in instance.observed.gpus
-    )
-
-
-def _gpu_plan(
-    gpu: Gpu,
-    ours: Collection[object],
-    kept: Collection[Slice],
-    coming: Mapping[str, Sequence[PlannedSlice]],
-) -> GpuPlan:
-    own = [slice_ for slice_ in gpu.slices if slice_.key in ours]
-    return GpuPlan(
-        gpu_uuid=gpu.uuid,
-        destroy=tuple(slice_ for slice_ in own if slice_ not in kept),
-        create=tuple(sorted(coming.get(gpu.uuid, ()))),
-        keep=tuple(slice_ for slice_ in own if slice_ in kept),
-        foreign=tuple(slice_ for slice_ in gpu.slices if slice_.key not in ours),
-    )
+def asked(demands: Iterable[Demand]) -> int:
+    """Count what could be served at most: replicas, and 1 for each target."""
+    return sum(demand.replicas if demand.target is None else 1 for demand in demands)

@@ -12,7 +12,8 @@ Every policy gets the same requests, seed by seed, on a fleet of A100-80GB. Two 
 Everything is seeded but the times, which are printed as ratios to plain first fit. Nothing here is
 asserted; tests/property/test_online.py asks both questions on smaller fleets.
 
-Run it with ``python benchmarks/planner/online.py``; docs/benchmarks.md has the results.
+Run it with ``python -m benchmarks.planner.online``; docs/benchmarks.md has the results. The suite
+asks the same of fewer seeds and calls it F8 (`benchmarks.planner.online_rows`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Protocol
 
-from online_orders import ORDERS, Order, OrderedFleet, Setting, tabulate
+from benchmarks.planner.online_orders import ORDERS, Order, OrderedFleet, Setting, tabulate
 
 from gpuslice.hardware.boards import board
 from gpuslice.model.geometry import Geometry

@@ -1,8 +1,9 @@
 """Published orders for placing one slice at a time, and a fleet to try them on.
 
 Separate from `online`, which asks the questions: here stands only what others do, as far as their
-papers and code say. All of them see one GPU as a mask of its memory slices, as ours does, so each
-is a table: what it would do with a profile on a GPU of that mask, and how it likes that.
+papers and code say; what was checked against what is told in `benchmarks.planner.scores`. All of
+them see one GPU as a mask of its memory slices, as ours does, so each is a table: what it would do
+with a profile on a GPU of that mask, and how it likes that.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+
+from benchmarks.planner.scores import poorer, regions
 
 from gpuslice.model.geometry import Geometry, Placement, Profile
 from gpuslice.planner.grid import mask
@@ -103,12 +106,21 @@ def hami_scan(option: Option) -> Key:
 
 
 def hami_score(setting: Setting) -> Rule:
-    """Prefer the longest free run, then the most legal placements left."""
-    places = [mask(at) for profile in setting.plain for at in profile.placements]
+    """Prefer halves left empty, then whole halves in the poorer half, then the edges."""
+    parts, poor = regions(setting.geometry), poorer(setting.geometry)
 
     def rule(option: Option) -> Key:
-        legal = sum(not bits & option.after for bits in places)
-        return (-longest_run(option.after, setting.geometry.memory_slices), -legal)
+        at = option.placement
+        empty = sum(not mask(part) & option.after for part in parts)
+        inside = [
+            n for n, part in enumerate(parts) if part.start <= at.start and at.end <= part.end
+        ]
+        if len(parts) < 2 or not inside:
+            return (-empty, 0, 0)
+        part = parts[inside[0]]
+        mismatch = (at.size == part.size) != (inside[0] == poor)
+        distance = part.end - at.end if inside[0] == 0 else at.start - part.start
+        return (-empty, mismatch, -distance)
 
     return rule
 
@@ -144,12 +156,6 @@ def fgd_gradient(setting: Setting) -> Rule:
     return lambda option: (round(scores[option.after] - scores[option.before], 9),)
 
 
-def longest_run(bits: int, width: int) -> int:
-    """Length of the longest run of free memory slices."""
-    runs = "".join("1" if bits >> unit & 1 else "0" for unit in range(width)).split("1")
-    return max(len(run) for run in runs)
-
-
 ORDERS = (
     Order(
         name="first fit, lowest start",
@@ -177,7 +183,8 @@ ORDERS = (
     ),
     Order(
         name="HAMi's score",
-        rule="lowest GPU index; longest free run left, then most placements left (HAMi #2855)",
+        rule="lowest GPU index; halves left empty, whole halves in the half with fewer placements, "
+        "then the edges (HAMi after #2855)",
         gpu=always(anything),
         start=hami_score,
     ),

@@ -15,14 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gpuslice.agent.node import Node, machine_for, open_node
-    from gpuslice.agent.prepare import Prepared, prepare
+    from gpuslice.agent.prepare import prepare
     from gpuslice.agent.pricing import price_plan
+    from gpuslice.agent.proposal import Prepared
     from gpuslice.cost.report import CostReport
     from gpuslice.errors import GpusliceError
     from gpuslice.hardware.boards import board
+    from gpuslice.model.demand import Demand, NamedProfile, Rules
     from gpuslice.model.geometry import Geometry, Placement, Profile
     from gpuslice.model.gpu import Gpu, Observed, Slice
-    from gpuslice.model.plan import Demand, Plan
+    from gpuslice.model.plan import Plan
+    from gpuslice.planner.frontier import frontier
     from gpuslice.planner.plan import plan
     from gpuslice.sizing.size import size_model
     from gpuslice.stack.load import load_stack
@@ -36,16 +39,19 @@ __all__ = [
     "Geometry",
     "Gpu",
     "GpusliceError",
+    "NamedProfile",
     "Node",
     "Observed",
     "Placement",
     "Plan",
     "Prepared",
     "Profile",
+    "Rules",
     "Slice",
     "Stack",
     "__version__",
     "board",
+    "frontier",
     "load_stack",
     "machine_for",
     "open_node",
@@ -77,12 +83,15 @@ _ORIGINS = {
     "board": "gpuslice.hardware.boards",
     # What a model needs, and the layout that serves it: pure, without a stack file.
     "size_model": "gpuslice.sizing.size",
-    "Demand": "gpuslice.model.plan",
+    "Demand": "gpuslice.model.demand",
+    "NamedProfile": "gpuslice.model.demand",
+    "Rules": "gpuslice.model.demand",
     "plan": "gpuslice.planner.plan",
+    "frontier": "gpuslice.planner.frontier",
     "Plan": "gpuslice.model.plan",
     # What `gpuslice plan` and `gpuslice cost` do: a stack file thought through and priced.
     "prepare": "gpuslice.agent.prepare",
-    "Prepared": "gpuslice.agent.prepare",
+    "Prepared": "gpuslice.agent.proposal",
     "price_plan": "gpuslice.agent.pricing",
     "CostReport": "gpuslice.cost.report",
 }

@@ -100,6 +100,18 @@ class UnknownGpuError(PlanningError):
     code = "unknown-gpu"
 
 
+class ContradictionError(PlanningError):
+    """Demands that no plan can keep to together; names the smallest set that contradicts itself."""
+
+    code = "contradiction"
+
+
+class BadInputError(PlanningError):
+    """What the planner was given makes no sense, such as two GPUs with one UUID."""
+
+    code = "bad-planning-input"
+
+
 class PriceMissingError(PlanningError):
     """A cost was asked for and no price is known for a GPU."""
 

@@ -25,8 +25,8 @@ from gpuslice.gateway.client import GatewayClient
 from gpuslice.gateway.launching import gateway_launch
 from gpuslice.gateway.settings import GatewaySettings, new_settings, write_settings
 from gpuslice.gateway.sync import worker_changes
+from gpuslice.model.demand import ReplicaId
 from gpuslice.model.machine import Machine
-from gpuslice.model.plan import ReplicaId
 from gpuslice.model.server import Launch, Role, RunningServer
 from gpuslice.runtime.api import Runtime
 from gpuslice.runtime.ports import free_port, port_holder

@@ -16,9 +16,9 @@ from gpuslice import simulator
 from gpuslice.driver.nvml import NvmlDriver
 from gpuslice.driver.open import open_real
 from gpuslice.hardware import board_for
+from gpuslice.model.demand import Demand, NamedProfile, Rules
 from gpuslice.model.geometry import Profile
 from gpuslice.model.gpu import Gpu, Observed
-from gpuslice.model.plan import Demand
 from gpuslice.planner.check import check_plan
 from gpuslice.planner.fingerprint import fingerprint
 from gpuslice.planner.plan import plan
@@ -106,13 +106,15 @@ def test_every_profile_can_be_planned_in_full_number(
 ) -> None:
     gpu = mig_gpus[0]
     assert gpu.geometry is not None
+    rules = Rules(gpus=frozenset({gpu.uuid}))
     for profile in gpu.geometry.profiles:
         free = gpu.geometry.free(gpu.occupied, profile)
         if not free:
             continue
-        demands = [Demand(model="m", replicas=free, profile=profile.name)]
-        made = plan(observed, demands, (), gpus=[gpu.uuid])
-        check_plan(made, observed, demands, (), gpus=[gpu.uuid])
+        named = (NamedProfile(profile=profile.name),)
+        demands = [Demand(model="m", replicas=free, profiles=named)]
+        made = plan(observed, demands, (), rules)
+        check_plan(made, observed, demands, (), rules)
         assert len(made.seats) == free
 
 

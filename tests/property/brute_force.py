@@ -1,170 +1,246 @@
-"""The best plan by trying everything, and the worth of any plan; no code shared with the planner.
+"""The best plan by trying everything; no code shared with the planner.
 
-Only for machines and demands small enough: every replica is put on nothing, on every slice of ours,
-and on every place where a new slice could lie.
+Every layout of every GPU is walked, slice by slice, with everybody who could sit on each slice, and
+every way to use one GPU is joined with every way to use the others. What two ways leave to the
+others decides which of them are kept apart: how many replicas of each demand they seat, how far
+each target is met, and how many running replicas they move. Among those that are alike in all of
+that, only the cheapest can be part of a best plan, since expenses add up over GPUs and nothing else
+is asked across GPUs.
+
+Replicas of one demand are interchangeable but for where they run. A slice that serves the demand of
+the replica running on it serves that replica: to exchange two of one demand breaks nothing and
+moves nobody more. `test_brute_force.py` compares this with seating one replica after the other.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from gpuslice.model.geometry import Geometry, Placement
-from gpuslice.model.gpu import Gpu, Slice
-from gpuslice.model.plan import Demand, Plan, ReplicaId
-from property.strategies_planner import Case
-
-Worth = tuple[int | tuple[int, ...], ...]
-"""Every objective of the planner in order, all of them less is better."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A slice that exists (with its GPU instance) or could be made (without)."""
-
-    gpu_uuid: str
-    profile: str
-    placement: Placement
-    gpu_instance_id: int | None = None
+from gpuslice.model.gpu import Gpu
+from property.case import (
+    Case,
+    Place,
+    foreign,
+    geometry_of,
+    incumbents,
+    keepable,
+    profile_of,
+    usable,
+)
+from property.judge import NOTHING, Expense, Worth, assemble, destroyed_anyway, expense
+from property.legality import neighbourly
 
 
-Seating = tuple[tuple[ReplicaId, Place], ...]
+class Use(NamedTuple):
+    """What one or several GPUs do for the demands, and to those that run.
+
+    Attributes:
+        counts: Slices for each demand.
+        rates: What they contribute to each demand's target, or 0 where it has none.
+        moves: Running replicas that do not end on their slice.
+    """
+
+    counts: tuple[int, ...]
+    rates: tuple[int, ...]
+    moves: int
 
 
-def best_worth(case: Case) -> Worth:
-    """Try everything."""
-    return min(worth(case, seating) for seating in _seatings(case))
+class Chair(NamedTuple):
+    """What matters of a slice to those who could sit on it.
+
+    Attributes:
+        rates: For each demand, what the slice contributes: 0 where it does not serve it.
+        incumbent: Number of the demand whose replica runs on it, or -1.
+    """
+
+    rates: tuple[int, ...]
+    incumbent: int
 
 
-def worth_of_plan(case: Case, made: Plan) -> Worth:
-    """Judge a plan by who sits where, and by nothing else that it says of itself."""
-    seating = []
-    for seat in made.seats:
-        there = seat.kept
-        place = Place(
-            seat.slice.gpu_uuid,
-            seat.slice.profile,
-            seat.slice.placement,
-            there.gpu_instance_id if there else None,
-        )
-        seating.append((seat.replica, place))
-    return worth(case, tuple(seating))
-
-
-def worth(case: Case, seating: Seating) -> Worth:
-    """Judge who sits where."""
-    served = tuple(-sum(r.model == d.model for r, _ in seating) for d in case.demands)
-    staying = {(r, p.gpu_uuid, p.gpu_instance_id) for r, p in seating}
-    moves = sum(
-        (replica, s.gpu_uuid, s.gpu_instance_id) not in staying for replica, s in _running(case)
-    )
-    used = {(p.gpu_uuid, p.gpu_instance_id) for _, p in seating if p.gpu_instance_id is not None}
-    destroyed = sum((s.gpu_uuid, s.gpu_instance_id) not in used for s in _ours(case))
-    ours = {place.gpu_uuid for _, place in seating}
-    usable = _usable(case)
-    whole = sum(gpu.uuid not in ours and not _foreign(case, gpu) for gpu in usable)
-    switched = sum(gpu.uuid in ours and not (gpu.mig and gpu.mig.current) for gpu in usable)
-    left = sum(_left(case, gpu, seating) for gpu in usable)
-    compute = sum(_compute(case, place) for _, place in seating)
-    memory = sum(place.placement.size for _, place in seating)
-    total = sum(served)
-    return (
-        total,
-        served,
-        moves,
-        destroyed,
-        -whole,
-        switched,
-        len(ours),
-        memory,
-        -left,
-        -compute,
+def best_worth(case: Case) -> Worth | None:
+    """Try everything; None where no plan is legal."""
+    return min(
+        (
+            assemble(case, _served(case, use), total)
+            for use, total in everything(case).items()
+            if case.rules.most_moves is None or use.moves <= case.rules.most_moves
+        ),
+        default=None,
     )
 
 
-def _seatings(case: Case) -> Iterator[Seating]:
-    """Walk every way to seat the replicas."""
-    replicas = [(d, ReplicaId(d.model, n)) for d in case.demands for n in range(d.replicas)]
+def worths_by_moves(case: Case) -> dict[int, Worth]:
+    """The best plan for each number of moves that some legal plan makes, whatever the rules say."""
+    best: dict[int, Worth] = {}
+    for use, total in everything(case).items():
+        found = assemble(case, _served(case, use), total)
+        best[use.moves] = min(found, best.get(use.moves, found))
+    return best
 
-    def extend(number: int, seating: Seating) -> Iterator[Seating]:
-        if number == len(replicas):
-            yield seating
+
+def everything(case: Case) -> dict[Use, Expense]:
+    """Every way to use the whole machine that keeps to all rules but that of the most moves."""
+    nobody = (0,) * len(case.demands)
+    ways = {Use(nobody, nobody, 0): NOTHING._replace(destroyed=destroyed_anyway(case))}
+    for gpu in usable(case):
+        here = _ways(case, gpu)
+        joined: dict[Use, Expense] = {}
+        for use, total in ways.items():
+            for other, spent in here.items():
+                both = _both(case, use, other)
+                if both is not None:
+                    offer = total.plus(spent)
+                    joined[both] = min(offer, joined.get(both, offer))
+        ways = joined
+    return {use: total for use, total in ways.items() if _meets_targets(case, use)}
+
+
+def _ways(case: Case, gpu: Gpu) -> dict[Use, Expense]:
+    """Every way to use one GPU."""
+    cheapest: dict[tuple[Chair, ...], Expense] = {}
+    for places in _layouts(case, gpu):
+        chairs = tuple(sorted(_chair(case, gpu, place) for place in places))
+        offer = expense(case, gpu, places)
+        cheapest[chairs] = min(offer, cheapest.get(chairs, offer))
+    running = _running(case, gpu)
+    ways: dict[Use, Expense] = {}
+    for chairs, spent in cheapest.items():
+        for tenants in _tenants(case, chairs):
+            use, moved = _use(case, chairs, tenants, running)
+            if use is not None:
+                offer = spent._replace(moved=moved)
+                ways[use] = min(offer, ways.get(use, offer))
+    return ways
+
+
+def _layouts(case: Case, gpu: Gpu) -> Iterator[tuple[Place, ...]]:
+    """Walk every set of slices of ours, kept or new, that may lie on a GPU and could be used."""
+    geometry = geometry_of(gpu)
+    most = sum(demand.replicas for demand in case.demands)
+    theirs = [(s.profile, s.placement) for s in foreign(case, gpu)]
+
+    def extend(chosen: tuple[Place, ...], rest: list[Place]) -> Iterator[tuple[Place, ...]]:
+        lying = theirs + [(place.profile, place.placement) for place in chosen]
+        yield chosen
+        if len(chosen) < most:
+            fitting = [p for p in rest if geometry.allows(lying, p.profile, p.placement)]
+            for number, place in enumerate(fitting):
+                yield from extend((*chosen, place), fitting[number + 1 :])
+
+    return extend((), _places(case, gpu))
+
+
+def _places(case: Case, gpu: Gpu) -> list[Place]:
+    """Every slice, there or not, that would serve somebody."""
+    wanted = [
+        profile
+        for profile in geometry_of(gpu).profiles
+        if any(demand.accepts(profile, gpu.name) for demand in case.demands)
+    ]
+    names = {profile.name for profile in wanted}
+    return [
+        *(Place(gpu.uuid, profile.name, at) for profile in wanted for at in profile.placements),
+        *(
+            Place(gpu.uuid, s.profile, s.placement, s.gpu_instance_id)
+            for s in keepable(case, gpu)
+            if s.profile in names
+        ),
+    ]
+
+
+def _chair(case: Case, gpu: Gpu, place: Place) -> Chair:
+    profile = profile_of(gpu, place.profile)
+    rates = tuple(
+        demand.target.rate(profile, gpu.name)
+        if demand.target
+        else int(demand.accepts(profile, gpu.name))
+        for demand in case.demands
+    )
+    sits = [
+        number
+        for number, demand in enumerate(case.demands)
+        for replica, slice_ in incumbents(case).items()
+        if replica.model == demand.model
+        and (slice_.gpu_uuid, slice_.gpu_instance_id) == (gpu.uuid, place.gpu_instance_id)
+    ]
+    return Chair(rates, sits[0] if sits else -1)
+
+
+def _running(case: Case, gpu: Gpu) -> Counter[int]:
+    """Count the running replicas of each demand on a GPU."""
+    numbers = {demand.model: number for number, demand in enumerate(case.demands)}
+    return Counter(
+        numbers[replica.model]
+        for replica, slice_ in incumbents(case).items()
+        if slice_.gpu_uuid == gpu.uuid
+    )
+
+
+def _tenants(case: Case, chairs: tuple[Chair, ...]) -> Iterator[tuple[int, ...]]:
+    """Walk every way to give each slice to a demand that it serves."""
+    left = [demand.replicas for demand in case.demands]
+
+    def extend(chosen: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+        if len(chosen) == len(chairs):
+            yield chosen
             return
-        demand, replica = replicas[number]
-        yield from extend(number + 1, seating)
-        for place in _places(case, demand):
-            if _legal(case, seating, place):
-                yield from extend(number + 1, (*seating, (replica, place)))
+        for number, rate in enumerate(chairs[len(chosen)].rates):
+            if rate and left[number]:
+                left[number] -= 1
+                yield from extend((*chosen, number))
+                left[number] += 1
 
-    return extend(0, ())
-
-
-def _places(case: Case, demand: Demand) -> Iterator[Place]:
-    """Every slice, there or not, that would serve a demand."""
-    ours = {s.key for s in _ours(case)}
-    for gpu in _usable(case):
-        geometry = _geometry(gpu)
-        for profile in geometry.profiles:
-            if demand.accepts(profile):
-                for at in profile.placements:
-                    yield Place(gpu.uuid, profile.name, at)
-                for s in gpu.slices:
-                    if s.profile == profile.name and s.key in ours and s.uuid is not None:
-                        yield Place(gpu.uuid, s.profile, s.placement, s.gpu_instance_id)
+    return extend(())
 
 
-def _legal(case: Case, seating: Seating, place: Place) -> bool:
-    """Tell whether one more slice may lie beside somebody else's and those in use."""
-    gpu = case.observed.gpu(place.gpu_uuid)
-    lying = [(s.profile, s.placement) for s in _foreign(case, gpu)]
-    lying += [(p.profile, p.placement) for _, p in seating if p.gpu_uuid == gpu.uuid]
-    return _geometry(gpu).allows(lying, place.profile, place.placement)
+def _use(
+    case: Case, chairs: tuple[Chair, ...], tenants: tuple[int, ...], running: Counter[int]
+) -> tuple[Use | None, int]:
+    """Say what tenants make of a GPU, and what its moves cost; None where a rule is broken."""
+    counts, rates = [0] * len(case.demands), [0] * len(case.demands)
+    leaving = Counter(running)
+    for chair, tenant in zip(chairs, tenants, strict=True):
+        counts[tenant] += 1
+        rates[tenant] += chair.rates[tenant] if case.demands[tenant].target else 0
+        leaving[tenant] -= chair.incumbent == tenant
+    together = Counter({d.model: n for d, n in zip(case.demands, counts, strict=True)})
+    if any(case.demands[number].pinned for number, count in leaving.items() if count):
+        return None, 0
+    if not neighbourly(case, together):
+        return None, 0
+    moved = sum(case.demands[number].move_cost * count for number, count in leaving.items())
+    return Use(tuple(counts), _capped(case, rates), leaving.total()), moved
 
 
-def _left(case: Case, gpu: Gpu, seating: Seating) -> int:
-    """Weigh what stays free on a GPU."""
-    lying = [(s.profile, s.placement) for s in _foreign(case, gpu)]
-    lying += [(p.profile, p.placement) for _, p in seating if p.gpu_uuid == gpu.uuid]
-    geometry = _geometry(gpu)
-    plain = [profile for profile in geometry.profiles if not profile.attributes]
-    return sum(profile.memory_slices * geometry.free(lying, profile) for profile in plain)
+def _both(case: Case, one: Use, other: Use) -> Use | None:
+    """Join what two GPUs do; None where more replicas would serve than are wanted."""
+    counts = tuple(a + b for a, b in zip(one.counts, other.counts, strict=True))
+    if any(n > d.replicas for n, d in zip(counts, case.demands, strict=True)):
+        return None
+    rates = [a + b for a, b in zip(one.rates, other.rates, strict=True)]
+    return Use(counts, _capped(case, rates), one.moves + other.moves)
 
 
-def _running(case: Case) -> list[tuple[ReplicaId, Slice]]:
-    """Running replicas that are wanted and fit where they are."""
-    demands = {demand.model: demand for demand in case.demands}
-    slices = {s.key: s for gpu in _usable(case) for s in gpu.slices if s.uuid is not None}
-    found = []
-    for record in case.owned:
-        slice_, replica = slices.get(record.slice), record.replica
-        demand = demands.get(replica.model) if replica else None
-        if slice_ and replica and demand and replica.replica < demand.replicas:
-            profile = _geometry(case.observed.gpu(slice_.gpu_uuid)).named(slice_.profile)
-            if profile and demand.accepts(profile):
-                found.append((replica, slice_))
-    return found
+def _capped(case: Case, rates: list[int]) -> tuple[int, ...]:
+    """Forget by how much a target is exceeded."""
+    return tuple(
+        min(rate, demand.target.milli_per_s) if demand.target else 0
+        for rate, demand in zip(rates, case.demands, strict=True)
+    )
 
 
-def _compute(case: Case, place: Place) -> int:
-    profile = _geometry(case.observed.gpu(place.gpu_uuid)).named(place.profile)
-    assert profile is not None
-    return profile.compute_slices
+def _meets_targets(case: Case, use: Use) -> bool:
+    """Tell whether every target is met, or nothing given to it."""
+    return all(
+        demand.target is None or not count or rate >= demand.target.milli_per_s
+        for demand, count, rate in zip(case.demands, use.counts, use.rates, strict=True)
+    )
 
 
-def _ours(case: Case) -> list[Slice]:
-    keys = {record.slice for record in case.owned}
-    return [s for gpu in case.observed.gpus for s in gpu.slices if s.key in keys]
-
-
-def _foreign(case: Case, gpu: Gpu) -> list[Slice]:
-    keys = {record.slice for record in case.owned}
-    return [s for s in gpu.slices if s.key not in keys]
-
-
-def _usable(case: Case) -> list[Gpu]:
-    return [gpu for gpu in case.observed.gpus if case.gpus is None or gpu.uuid in case.gpus]
-
-
-def _geometry(gpu: Gpu) -> Geometry:
-    assert gpu.geometry is not None
-    return gpu.geometry
+def _served(case: Case, use: Use) -> list[int]:
+    return [
+        int(count > 0) if demand.target else count
+        for demand, count in zip(case.demands, use.counts, strict=True)
+    ]

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from builders import a_record
 from gpuslice.driver.nvml import NvmlDriver
 from gpuslice.hardware.boards import board
+from gpuslice.model.demand import Demand, NamedProfile, ReplicaId
 from gpuslice.model.desired import Record
 from gpuslice.model.geometry import Placement
-from gpuslice.model.plan import Demand, Owned, Plan, PlannedSlice, ReplicaId
+from gpuslice.model.plan import Owned, Plan, PlannedSlice
 from gpuslice.planner.plan import plan
 from simulated_gpus import SimulatedGpus, simulated_gpus
 
@@ -72,7 +73,7 @@ def scenes(draw: st.DrawFn) -> Scene:
             Demand(
                 model=model,
                 replicas=draw(st.integers(1, 2)),
-                profile=draw(st.sampled_from(names)),
+                profiles=(NamedProfile(profile=draw(st.sampled_from(names))),),
             )
             for model in models
         ),

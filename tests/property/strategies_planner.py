@@ -1,16 +1,35 @@
-"""Machines with things lying on them, and demands for them, small enough to try everything."""
+"""Machines with things lying on them, and demands for them, small enough to try everything.
+
+`cases` is what a plan is made from in every day's variety: boards, slices of ours and of others,
+GPUs drained, not to be used or to be added, prices, priorities. `bound_cases` adds what ties
+replicas to places and to each other, `target_cases` throughput targets, and `crowded_cases` is
+where something large fits only if something small moves.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hypothesis import strategies as st
 
 from builders import a_board_gpu, an_observed, owned, with_slices
+from gpuslice.errors import ContradictionError
 from gpuslice.hardware.boards import load_boards
+from gpuslice.model.demand import Demand, NamedProfile, Prices, Rules
 from gpuslice.model.geometry import Placement
-from gpuslice.model.gpu import Gpu, Observed
-from gpuslice.model.plan import Demand, Owned
+from gpuslice.model.gpu import Gpu
+from gpuslice.model.plan import Owned
+from gpuslice.planner.contradiction import check_consistent
+from property.case import Case, status_quo
+from property.legality import faults
+from property.strategies_demands import (
+    MOVE_COSTS,
+    OFTEN,
+    PRIORITIES,
+    SELDOM,
+    demands_for,
+    tied_demands,
+)
 
 BOARDS = tuple(board.key for board in load_boards() if board.has_mig)
 """Every board that can be sliced."""
@@ -19,39 +38,34 @@ FEW_SHAPES = ("a100-80gb", "a30", "rtx-pro-6000")
 """One board for each shape of grid."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """Everything a plan is made from."""
-
-    observed: Observed
-    demands: tuple[Demand, ...]
-    owned: tuple[Owned, ...]
-    gpus: frozenset[str] | None = None
-
-
 @st.composite
 def gpus(draw: st.DrawFn, *, index: int, keys: tuple[str, ...] = BOARDS) -> Gpu:
     """A GPU with up to five slices somewhere on it, some half-made."""
-    gpu = a_board_gpu(
-        draw(st.sampled_from(keys)),
-        index=index,
-        mig_on=draw(st.sampled_from((True, True, True, False))),
-    )
+    gpu = draw(empty_gpus(index=index, keys=keys))
     geometry = gpu.geometry
     assert geometry is not None
     if gpu.mig is None or not gpu.mig.current:
         return gpu
     places = [(profile.name, at) for profile in geometry.profiles for at in profile.placements]
     lying: list[tuple[str, int]] = []
-    for name, at in draw(st.lists(st.sampled_from(places), max_size=5)):
-        if geometry.allows([*_placed(gpu, lying)], name, at):
+    for _ in range(draw(st.integers(0, 5))):
+        places = [p for p in places if geometry.allows(_placed(gpu, lying), *p)]
+        if places:
+            name, at = draw(st.sampled_from(places))
             lying.append((name, at.start))
     half_made = (
         draw(st.sets(st.sampled_from([start for _, start in lying]), max_size=1))
-        if (lying)
+        if lying
         else set()
     )
     return with_slices(gpu, *lying, half_made=tuple(half_made))
+
+
+@st.composite
+def empty_gpus(draw: st.DrawFn, *, index: int, keys: tuple[str, ...] = BOARDS) -> Gpu:
+    """A GPU with nothing on it, now and then with MIG off."""
+    mig_on = draw(OFTEN)
+    return a_board_gpu(draw(st.sampled_from(keys)), index=index, mig_on=mig_on)
 
 
 @st.composite
@@ -59,23 +73,51 @@ def cases(
     draw: st.DrawFn,
     *,
     most_gpus: int = 2,
-    most_replicas: int = 3,
+    most_replicas: int = 4,
     most_demands: int = 3,
     keys: tuple[str, ...] = BOARDS,
+    aiming: bool = False,
 ) -> Case:
-    """A machine, demands, and which of the slices on it are ours and whose."""
+    """A machine, demands, which of the slices on it are ours and whose, and what it costs.
+
+    Args:
+        draw: Hypothesis's.
+        most_gpus: How many GPUs at most, beside one that may be added.
+        most_replicas: How many replicas at most, of all demands.
+        most_demands: How many demands at most.
+        keys: Boards to choose from.
+        aiming: True to let demands be for a throughput instead of a number of slices.
+    """
     count = draw(st.integers(1, most_gpus))
     machine = [draw(gpus(index=index, keys=keys)) for index in range(count)]
-    budget = most_replicas if count == 1 else max(1, most_replicas - 1)
-    demands = draw(_demands(machine, budget, most_demands))
-    records = draw(_records(machine, demands))
-    chosen = draw(st.none() | st.sets(st.sampled_from([gpu.uuid for gpu in machine])))
+    added = [draw(empty_gpus(index=count, keys=keys))] if draw(SELDOM) else []
+    demands = draw(demands_for([*machine, *added], most_replicas, most_demands, aiming))
     return Case(
-        observed=an_observed(*machine),
+        observed=an_observed(*machine, *added),
         demands=demands,
-        owned=records,
-        gpus=None if chosen is None else frozenset(chosen),
+        owned=draw(_records(machine, demands)),
+        rules=draw(_rules(machine, added)),
     )
+
+
+@st.composite
+def bound_cases(draw: st.DrawFn, *, contradictory: bool = False, most_gpus: int = 2) -> Case:
+    """Replicas that are pinned, spread, near each other or kept apart, and moves that are counted.
+
+    Args:
+        draw: Hypothesis's.
+        contradictory: True to let what is pinned, or may not move, lie against the other rules.
+        most_gpus: How many GPUs at most, beside one that may be added.
+    """
+    case = draw(cases(most_gpus=most_gpus) | crowded_cases(most_gpus=most_gpus))
+    return draw(_tied(case, contradictory=contradictory))
+
+
+@st.composite
+def target_cases(draw: st.DrawFn, *, bound: bool = False, most_gpus: int = 2) -> Case:
+    """Some demands are for a throughput; with ``bound``, they are tied as in `bound_cases` too."""
+    case = draw(cases(most_gpus=most_gpus, aiming=True))
+    return draw(_tied(case)) if bound else case
 
 
 @st.composite
@@ -93,64 +135,110 @@ def crowded_cases(draw: st.DrawFn, *, most_gpus: int = 2) -> Case:
         small = small or smallest.name
         large = draw(st.sampled_from(plain[1:]))
     slices = [s for gpu in machine for s in gpu.slices if s.profile == small]
-    running = draw(st.integers(1, min(2, len(slices))))
+    running = draw(st.integers(1, min(3, len(slices))))
     demands = (
-        Demand(model="small", replicas=running, profile=small),
-        Demand(model="large", replicas=1, memory_mib=large.memory_mib),
+        Demand(
+            model="small",
+            replicas=running,
+            profiles=(NamedProfile(profile=small),),
+            move_cost=draw(MOVE_COSTS),
+        ),
+        Demand(model="large", replicas=1, memory_mib=large.memory_mib, priority=draw(PRIORITIES)),
     )
     return Case(
         observed=an_observed(*machine),
         demands=draw(st.permutations(demands).map(tuple)),
         owned=tuple(owned(s, "small", number) for number, s in enumerate(slices[:3])),
+        rules=Rules(prices=draw(_prices(machine))),
     )
 
 
 _TWO_OR_THREE = st.integers(2, 3)
 
 
-def applied(case: Case, machine: Observed, records: tuple[Owned, ...]) -> Case:
-    """The case after something was changed."""
-    return replace(case, observed=machine, owned=records)
-
-
-@st.composite
-def _demands(
-    draw: st.DrawFn, machine: list[Gpu], budget: int, most_demands: int
-) -> tuple[Demand, ...]:
-    profiles = [p for gpu in machine if gpu.geometry for p in gpu.geometry.profiles]
-    lying = {s.profile for gpu in machine for s in gpu.slices}
-    profiles += [p for p in profiles if p.name in lying] * 4  # so that what lies there is wanted
-    demands = []
-    for number in range(draw(st.integers(1, most_demands))):
-        replicas = draw(st.integers(min(1, budget), budget))
-        budget -= replicas
-        wanted = draw(st.sampled_from(profiles))
-        by_name = draw(st.booleans())
-        demands.append(
-            Demand(
-                model=f"model-{number}",
-                replicas=replicas,
-                profile=wanted.name if by_name else None,
-                memory_mib=None if by_name else wanted.memory_mib,
-            )
-        )
-    return tuple(demands)
-
-
 @st.composite
 def _records(draw: st.DrawFn, machine: list[Gpu], demands: tuple[Demand, ...]) -> tuple[Owned, ...]:
     """Make some slices ours: of a replica that is wanted, of one that is not, or free."""
-    waiting = [(demand.model, number) for demand in demands for number in range(demand.replicas)]
+    waiting = [(demand, number) for demand in demands for number in range(demand.replicas)]
     records = []
-    for slice_ in (s for gpu in machine for s in gpu.slices):
-        tenant = draw(st.sampled_from(("wanted", "wanted", "wanted", "gone", "free", "foreign")))
+    for gpu, slice_ in [(g, s) for g in machine for s in g.slices]:
+        tenant = draw(st.sampled_from((*["wanted"] * 5, "gone", "free", "foreign")))
         if tenant == "wanted" and waiting:
-            records.append(owned(slice_, *waiting.pop(draw(st.integers(0, len(waiting) - 1)))))
+            fitting = [(d, number) for d, number in waiting if _fits(d, gpu, slice_.profile)]
+            chosen = draw(st.sampled_from(fitting or waiting))
+            waiting.remove(chosen)
+            records.append(owned(slice_, chosen[0].model, chosen[1]))
         elif tenant == "gone":
             records.append(owned(slice_, "a-model-no-longer-wanted"))
         elif tenant != "foreign":
             records.append(owned(slice_))
     return tuple(records)
+
+
+@st.composite
+def _rules(draw: st.DrawFn, machine: list[Gpu], added: list[Gpu]) -> Rules:
+    """Which GPUs may be used, which are emptied or could be bought, and what they cost."""
+    names = [gpu.uuid for gpu in machine]
+    chosen = None if draw(OFTEN) else draw(st.sets(st.sampled_from(names)))
+    bought = frozenset(gpu.uuid for gpu in added)
+    return Rules(
+        gpus=None if chosen is None else frozenset(chosen) | bought,
+        drained=frozenset(name for name in names if draw(st.integers(0, 5)) == 3),
+        addable=bought,
+        prices=draw(_prices([*machine, *added])),
+    )
+
+
+@st.composite
+def _prices(draw: st.DrawFn, machine: list[Gpu]) -> Prices | None:
+    """Now and then a price for every product, some dear and some for next to nothing."""
+    if draw(st.booleans()):
+        return None
+    products = sorted({gpu.name for gpu in machine})
+    amounts = [draw(st.sampled_from((2500, 1000, 4000, 1))) for _ in products]
+    return Prices(currency="EUR", milli_per_hour=tuple(zip(products, amounts, strict=True)))
+
+
+@st.composite
+def _tied(draw: st.DrawFn, case: Case, *, contradictory: bool = False) -> Case:
+    """Tie the replicas of a case; where that contradicts itself, untie them or let them move."""
+    tied = replace(
+        case,
+        demands=draw(tied_demands(case.demands)),
+        rules=replace(case.rules, most_moves=draw(st.sampled_from((None, 0, 1, 2)))),
+    )
+    if contradictory:
+        return tied
+    tied = tied if _may_stay_as_it_is(tied) else _free_to_move(tied)
+    return tied if _consistent(tied) else case
+
+
+def _may_stay_as_it_is(case: Case) -> bool:
+    """Tell whether it is legal that those who run stay and nobody else comes."""
+    return not any(faults(case, status_quo(case)))
+
+
+def _consistent(case: Case) -> bool:
+    """Tell whether the planner would not refuse the case; `test_planner_rules.py` judges that."""
+    try:
+        check_consistent(case.observed, case.demands, case.owned, case.rules)
+    except ContradictionError:
+        return False
+    return True
+
+
+def _free_to_move(case: Case) -> Case:
+    """The same where everybody may move, so that some plan is legal: at least the empty one."""
+    return replace(
+        case,
+        demands=tuple(replace(demand, pinned=False) for demand in case.demands),
+        rules=replace(case.rules, most_moves=None),
+    )
+
+
+def _fits(demand: Demand, gpu: Gpu, profile: str) -> bool:
+    found = gpu.geometry.named(profile) if gpu.geometry else None
+    return found is not None and demand.accepts(found, gpu.name)
 
 
 def _placed(gpu: Gpu, lying: list[tuple[str, int]]) -> list[tuple[str, Placement]]:

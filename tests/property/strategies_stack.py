@@ -18,17 +18,47 @@ SOURCES = st.sampled_from(["Qwen/Qwen3-4B", "./folder", "models/small.gguf", "gp
 VARIABLES = st.from_regex(r"[A-Z][A-Z_]{0,8}", fullmatch=True).map(lambda name: f"X{name}")
 
 
+PRODUCTS = st.sampled_from(["NVIDIA H200", "nvidia a30", "A100-SXM4-80GB"])
+SEVERAL_PROFILES = st.lists(PROFILES, min_size=1, unique=True)
+SLICES = st.one_of(
+    PROFILES,
+    SEVERAL_PROFILES,
+    st.dictionaries(PRODUCTS, PROFILES | SEVERAL_PROFILES, min_size=1),
+)
+PER_SECOND = st.integers(1, 10_000) | st.floats(0.001, 1e6)
+RATES = st.dictionaries(PROFILES, PER_SECOND, min_size=1, max_size=3)
+THROUGHPUTS = RATES | st.dictionaries(PRODUCTS, RATES, min_size=1, max_size=2)
+TARGETS = st.fixed_dictionaries({"tokens_per_s": PER_SECOND}) | st.fixed_dictionaries(
+    {"requests_per_s": PER_SECOND}
+)
+
+
+PLACING = frozenset({"pinned", "spread"})
+"""Keys that say where replicas lie, which follows from a target where there is one."""
+
+
 def models() -> st.SearchStrategy[dict[str, Any]]:
     """One model that the schema accepts."""
     anything = {
-        "replicas": st.integers(1, 1000),
+        "replicas": st.integers(1, 100_000),
         "context_tokens": st.integers(1, 100_000),
         "concurrency": st.integers(1, 64),
         "environment": st.dictionaries(VARIABLES, TEXTS, max_size=3),
+        "priority": st.integers(-1000, 1000),
+        "move_cost": st.integers(0, 1000),
+        "pinned": st.booleans(),
+        "spread": st.booleans() | st.integers(1, 8),
     }
     served = st.fixed_dictionaries(
         {"model": SOURCES},
-        optional={**anything, "args": st.lists(TEXTS, max_size=3), "slice": PROFILES},
+        optional={**anything, "args": st.lists(TEXTS, max_size=3), "slice": SLICES},
+    )
+    sized = st.fixed_dictionaries(
+        {"model": SOURCES}, optional={**anything, "memory": MEMORY, "compute": st.integers(1, 8)}
+    )
+    targeted = st.fixed_dictionaries(
+        {"model": SOURCES, "target": TARGETS, "throughput": THROUGHPUTS},
+        optional={key: values for key, values in anything.items() if key not in PLACING},
     )
     commanded = st.fixed_dictionaries(
         {
@@ -38,7 +68,7 @@ def models() -> st.SearchStrategy[dict[str, Any]]:
         },
         optional=anything,
     )
-    return served | commanded
+    return served | sized | targeted | commanded
 
 
 def stacks() -> st.SearchStrategy[dict[str, Any]]:
@@ -49,14 +79,41 @@ def stacks() -> st.SearchStrategy[dict[str, Any]]:
         st.fixed_dictionaries({"per_hour": amounts, "currency": st.just("USD")}),
     )
     return st.fixed_dictionaries(
-        {"models": st.dictionaries(MODEL_NAMES, models(), min_size=1, max_size=4)},
+        {
+            "models": st.dictionaries(MODEL_NAMES, models(), min_size=1, max_size=4).flatmap(
+                with_neighbours
+            )
+        },
         optional={
             "name": st.from_regex(r"[a-z0-9][a-z0-9-]{0,39}", fullmatch=True),
             "gpus": st.just("all") | st.lists(st.integers(0, 15), min_size=1, unique=True),
+            "drain": st.lists(st.integers(0, 15), unique=True),
             "gateway": st.fixed_dictionaries({}, optional={"port": st.integers(1, 65535)}),
             "prices": st.dictionaries(TEXTS, prices, max_size=3),
         },
     )
+
+
+def with_neighbours(models: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """The models, where some are near or away from others."""
+    names = list(models)
+    pairs = st.tuples(st.sampled_from(names), st.sampled_from(["near", "away"])).flatmap(
+        lambda pair: st.tuples(st.just(pair), st.sampled_from([*names, ""]))
+    )
+    return st.lists(pairs, max_size=3, unique_by=lambda pair: pair[0][0]).map(
+        lambda found: _neighbouring(models, found)
+    )
+
+
+def _neighbouring(
+    models: dict[str, Any], pairs: list[tuple[tuple[str, str], str]]
+) -> dict[str, Any]:
+    fresh = dict(models)
+    for (name, key), other in pairs:
+        tied = other not in ("", name) and not {"target"} & {*models[name], *models[other]}
+        if tied:
+            fresh[name] = {**fresh[name], key: [other]}
+    return fresh
 
 
 def wrong_values() -> st.SearchStrategy[Any]:

@@ -22,7 +22,7 @@ from gpuslice.agent.reconcile import (
     reconcile,
 )
 from gpuslice.gateway.client import Worker
-from gpuslice.model.plan import ReplicaId
+from gpuslice.model.demand import ReplicaId
 from gpuslice.model.server import Launch, Role, RunningServer
 
 NAMES = ("chat", "coder", "judge")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import gpuslice
+from gpuslice.model.gpu import MigMode
 
 PUBLIC = {
     "CostReport",
@@ -17,16 +18,19 @@ PUBLIC = {
     "Geometry",
     "Gpu",
     "GpusliceError",
+    "NamedProfile",
     "Node",
     "Observed",
     "Placement",
     "Plan",
     "Prepared",
     "Profile",
+    "Rules",
     "Slice",
     "Stack",
     "__version__",
     "board",
+    "frontier",
     "load_stack",
     "machine_for",
     "open_node",
@@ -104,3 +108,29 @@ def test_a_program_can_plan_without_a_stack_file() -> None:
 
     assert made.seats == ()  # MIG is None: this GPU cannot be sliced
     assert len(made.unplaced) == 8
+
+
+def test_a_program_can_name_profiles_and_lay_down_rules() -> None:
+    known = gpuslice.board("a100-80gb")
+    gpus = tuple(
+        gpuslice.Gpu(
+            index=index,
+            uuid=f"GPU-{index}",
+            name=known.names[0],
+            architecture=known.architecture,
+            memory_mib=known.memory_mib,
+            pci_bus_id="",
+            mig=MigMode(current=True, pending=True),
+            geometry=known.geometry,
+        )
+        for index in range(2)
+    )
+    machine = gpuslice.Observed(gpus=gpus, driver_version="")
+    either = (gpuslice.NamedProfile(profile="3g.40gb"), gpuslice.NamedProfile(profile="4g.40gb"))
+    wanted = gpuslice.Demand(model="chat", replicas=2, profiles=either)
+    rules = gpuslice.Rules(drained=frozenset({"GPU-0"}))
+
+    made = gpuslice.plan(machine, [wanted], [], rules)
+
+    assert {seat.slice.gpu_uuid for seat in made.seats} == {"GPU-1"}
+    assert [point.moves for point in gpuslice.frontier(machine, [wanted], [], rules)] == [0]

@@ -6,6 +6,7 @@ and every key, board, command, room and dependency has its row.
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import tomllib
@@ -31,6 +32,7 @@ SHELL_OPERATORS = {"|", ">", "&&", "||", ";", "&"}
 SECTIONS = {
     "": "The file",
     "ModelEntry": "A model",
+    "TargetEntry": "A throughput target",
     "GatewayEntry": "The gateway",
     "PriceEntry": "Prices",
 }
@@ -172,8 +174,9 @@ def test_every_key_of_the_stack_file_is_documented(
 
     _, default, example, text = table[f"`{key}`"]
 
-    if isinstance(field.get("default"), str | int):
-        assert default == f"`{field['default']}`"
+    if isinstance(known := field.get("default"), str | int):
+        written = json.dumps(known) if isinstance(known, bool) else known
+        assert default == f"`{written}`"
     assert example
     assert text
 

@@ -16,10 +16,11 @@ from gpuslice.agent.supervisor import Supervisor
 from gpuslice.agent.waiting import Check, wait_until_ready
 from gpuslice.apply.record import Journal
 from gpuslice.apply.slices import Notebook, carry_out, undo
+from gpuslice.model.demand import ReplicaId
 from gpuslice.model.desired import Change, PortLease, Record
 from gpuslice.model.event import Event, EventKind, Report
 from gpuslice.model.gpu import Slice
-from gpuslice.model.plan import Owned, ReplicaId
+from gpuslice.model.plan import Owned
 from gpuslice.model.server import RunningServer
 from gpuslice.planner.steps import DestroySlice, EnableMig, by_hand, describe, steps
 from gpuslice.runtime.ports import free_port

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from gpuslice.engines.api import ServeRequest
 from gpuslice.engines.catalogue import engine_named
+from gpuslice.model.demand import ReplicaId
 from gpuslice.model.desired import Desired, DesiredModel, Record
 from gpuslice.model.gpu import Gpu, Observed, Slice
-from gpuslice.model.plan import Owned, ReplicaId
+from gpuslice.model.plan import Owned
 from gpuslice.model.server import Launch
 
 

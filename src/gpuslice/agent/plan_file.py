@@ -17,17 +17,19 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from gpuslice.agent.node import Node
-from gpuslice.agent.prepare import Proposal, check_launches
+from gpuslice.agent.prepare import check_launches
+from gpuslice.agent.proposal import Proposal
 from gpuslice.errors import BadPlanError, PlanFileError, StateMovedError
+from gpuslice.model.demand import Demand, Rules
 from gpuslice.model.desired import Change
-from gpuslice.model.plan import Demand
 from gpuslice.planner.check import check_plan
 from gpuslice.planner.fingerprint import fingerprint
 
-VERSION = 1
+VERSION = 2
 """Raised when a file of an earlier gpuslice would be misread."""
 
 _ANEW = "make it anew: gpuslice plan --out FILE"
+_SETS = ("gpus", "drained", "addable")
 _VERSION_KEY = "gpuslice_plan"
 
 
@@ -37,10 +39,12 @@ class PlanFile:
 
     Attributes:
         demands: What was asked of the planner, to check the plan against.
+        rules: What the plan had to keep to, likewise.
         change: What ``up`` asks of the agent.
     """
 
     demands: tuple[Demand, ...]
+    rules: Rules
     change: Change
 
 
@@ -50,8 +54,11 @@ def plan_text(proposal: Proposal) -> str:
     Raises:
         NoRoomError: Some replicas have no slice: such a plan is shown, never carried out.
     """
-    content = PlanFile(demands=proposal.demands, change=proposal.change)
+    content = PlanFile(demands=proposal.demands, rules=proposal.rules, change=proposal.change)
     value = {_VERSION_KEY: VERSION, **_adapter().dump_python(content, mode="json")}
+    for name, uuids in value["rules"].items():
+        if name in _SETS and uuids:  # in an order of their own, so that equal plans are equal text
+            value["rules"][name] = sorted(uuids)
     return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -104,7 +111,7 @@ def propose(node: Node, content: PlanFile, path: Path) -> Proposal:
         )
     owned = tuple(o for o in record.owned if o.stack == desired.stack)
     try:
-        check_plan(plan, observed, content.demands, owned)
+        check_plan(plan, observed, content.demands, owned, content.rules)
     except BadPlanError as error:
         raise PlanFileError(
             f"{path} does not fit this machine: {error.details[0]}",
@@ -112,7 +119,12 @@ def propose(node: Node, content: PlanFile, path: Path) -> Proposal:
             details=error.details[1:],
         ) from error
     return Proposal(
-        desired=desired, demands=content.demands, record=record, observed=observed, plan=plan
+        desired=desired,
+        demands=content.demands,
+        record=record,
+        observed=observed,
+        plan=plan,
+        rules=content.rules,
     )
 
 

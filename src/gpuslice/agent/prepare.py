@@ -5,82 +5,56 @@ The one path that ``plan``, ``up`` and ``cost`` share, so that what is shown is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from gpuslice.agent.demands import demands_of, unknown_products
 from gpuslice.agent.node import Node
+from gpuslice.agent.pricing import plan_prices
+from gpuslice.agent.proposal import PlanOptions, Prepared, Proposal, Tell
 from gpuslice.engines.api import ServeRequest
 from gpuslice.engines.catalogue import engine_named
+from gpuslice.errors import NoRoomError, UnknownGpuError
 from gpuslice.hardware import MIG_PRODUCTS
-from gpuslice.model.desired import Change, Desired, DesiredGateway, DesiredModel, Record
+from gpuslice.model.certificate import FrontierPoint
+from gpuslice.model.demand import Demand, ReplicaId, Rules
+from gpuslice.model.desired import Desired, DesiredGateway, DesiredModel, Record
 from gpuslice.model.gpu import Observed
-from gpuslice.model.plan import Demand, Plan, ReplicaId
 from gpuslice.planner.admission import check_demands, choose_gpus
 from gpuslice.planner.check import check_plan
 from gpuslice.planner.plan import plan
-from gpuslice.planner.verdict import check_all_placed
 from gpuslice.stack.load import LoadedStack
-from gpuslice.stack.schema import ModelEntry
+from gpuslice.stack.schema import ModelEntry, Stack
 from gpuslice.stack.sources import check_sources, resolve_source
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proposal:
-    """A plan with everything that is needed to show it and to carry it out.
-
-    Attributes:
-        desired: What the stack asks for, resolved.
-        demands: What it asks of the planner.
-        record: What was recorded when the plan was made.
-        observed: The GPUs when the plan was made.
-        plan: The checked answer.
-        on_paper: True when the GPUs are those of a fleet file: nothing can be carried out there.
-    """
-
-    desired: Desired
-    demands: tuple[Demand, ...]
-    record: Record
-    observed: Observed
-    plan: Plan
-    on_paper: bool = False
-
-    @property
-    def change(self) -> Change:
-        """What to ask of the agent.
-
-        Raises:
-            NoRoomError: Some replicas have no slice: such a plan is shown, never carried out.
-        """
-        check_all_placed(self.demands, self.plan)
-        return Change(desired=self.desired, plan=self.plan)
+_AS_USUAL = PlanOptions()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared(Proposal):
-    """A stack file, thought through.
-
-    Attributes:
-        loaded: The file.
-    """
-
-    loaded: LoadedStack
-
-
-def prepare(node: Node, loaded: LoadedStack, *, prices: bool = False) -> Prepared:
+def prepare(
+    node: Node,
+    loaded: LoadedStack,
+    options: PlanOptions = _AS_USUAL,
+    *,
+    tell: Tell = lambda _: None,
+) -> Prepared:
     """Plan a stack on a machine as it is now. Changes nothing.
 
     Args:
         node: The machine.
         loaded: The stack file.
-        prices: True to compute what one more slice of each profile would cost.
+        options: What a command says beside it.
+        tell: Told what is going on.
 
     Raises:
         StackError: A model file is missing, or a size cannot be told.
-        PlanningError: A GPU or profile that is not there, or a model that fits nothing.
+        PlanningError: A GPU or profile that is not there, demands that contradict each other, or a
+            model that fits nothing.
         DriverError: The GPUs cannot be read, or have no MIG.
     """
     check_file(loaded, node.host.python)
-    return plan_on(node.driver.read(), loaded, node.read_record(), prices=prices)
+    tell("reading the GPUs")
+    return plan_on(node.driver.read(), loaded, node.read_record(), options, tell=tell)
 
 
 def check_file(loaded: LoadedStack, python: str) -> None:
@@ -98,7 +72,13 @@ def check_file(loaded: LoadedStack, python: str) -> None:
 
 
 def plan_on(
-    observed: Observed, loaded: LoadedStack, record: Record, *, prices: bool = False
+    observed: Observed,
+    loaded: LoadedStack,
+    record: Record,
+    options: PlanOptions = _AS_USUAL,
+    *,
+    addable: frozenset[str] = frozenset(),
+    tell: Tell = lambda _: None,
 ) -> Prepared:
     """Plan a stack on GPUs, wherever they come from.
 
@@ -106,21 +86,28 @@ def plan_on(
         observed: The GPUs.
         loaded: The stack file; `check_file` has passed it.
         record: Which of their slices are ours.
-        prices: True to compute what one more slice of each profile would cost.
+        options: What a command says beside the file.
+        addable: UUIDs of those GPUs that are not there, but may be added.
+        tell: Told what is going on.
 
     Raises:
         StackError: A size cannot be told.
-        PlanningError: A GPU or profile that is not there, or a model that fits nothing.
+        PlanningError: A GPU or profile that is not there, demands that contradict each other, or a
+            model that fits nothing.
+        BadPlanError: The plan does not pass its own check.
     """
     desired = resolve(loaded)
-    gpus = choose_gpus(observed, loaded.stack.gpus, mig_products=MIG_PRODUCTS)
-    demands = tuple(
-        _demand(name, entry, loaded.folder) for name, entry in loaded.stack.models.items()
-    )
-    check_demands(observed, demands, gpus)
+    tell("working out what the models need")
+    demands = demands_of(loaded, observed)
+    rules, notes = _rules(observed, loaded.stack, options, addable)
     owned = tuple(o for o in record.owned if o.stack == desired.stack)
-    made = plan(observed, demands, owned, gpus=gpus, prices=prices)
-    check_plan(made, observed, demands, owned, gpus=gpus)
+    check_demands(observed, demands, {gpu.uuid for gpu in observed.gpus if rules.allow(gpu.uuid)})
+    tell(_told(demands, observed, options))
+    made = plan(
+        observed, demands, owned, rules, limit_s=options.limit_s, prices=options.slice_prices
+    )
+    tell("checking the plan")
+    check_plan(made, observed, demands, owned, rules)
     return Prepared(
         loaded=loaded,
         desired=desired,
@@ -128,7 +115,21 @@ def plan_on(
         record=record,
         observed=observed,
         plan=made,
+        rules=rules,
+        notes=(*unknown_products(loaded, observed), *notes),
     )
+
+
+def trade_off(proposal: Proposal, *, limit_s: float = 60.0) -> tuple[FrontierPoint, ...]:
+    """Compute the whole trade of GPUs against moves for what was planned; fewest moves last.
+
+    Raises:
+        PlanningError: As for `prepare`.
+    """
+    from gpuslice.planner.frontier import frontier
+
+    rules = replace(proposal.rules, most_moves=None)
+    return frontier(proposal.observed, proposal.demands, proposal.owned, rules, limit_s=limit_s)
 
 
 def resolve(loaded: LoadedStack) -> Desired:
@@ -171,25 +172,40 @@ def check_launches(desired: Desired, python: str) -> None:
         engine_named(model.engine, python=python).launch(request)
 
 
-def _demand(name: str, entry: ModelEntry, folder: Path) -> Demand:
-    if entry.slice is not None:
-        return Demand(
-            model=name, replicas=entry.replicas, profile=entry.slice, reason="asked for by name"
-        )
-    if entry.memory is not None:
-        return Demand(
-            model=name, replicas=entry.replicas, memory_mib=entry.memory, reason="as `memory:` says"
-        )
-    from gpuslice.sizing import size_model
-
-    sized = size_model(
-        resolve_source(entry.model or "", folder),
-        engine=entry.engine_name,
-        context_tokens=entry.context_tokens,
-        concurrency=entry.concurrency,
+def _rules(
+    observed: Observed, stack: Stack, options: PlanOptions, addable: frozenset[str]
+) -> tuple[Rules, tuple[str, ...]]:
+    """Say what a plan has to keep to, and what a person should know of it."""
+    chosen = choose_gpus(observed, stack.gpus, mig_products=MIG_PRODUCTS)
+    drained = frozenset(_drained(observed, (*stack.drain, *options.drain)))
+    usable = frozenset(chosen) - drained | addable
+    if not usable:
+        raise NoRoomError("every GPU that this stack may use is to be drained", hint="Leave one.")
+    prices, note = plan_prices([gpu for gpu in observed.gpus if gpu.uuid in usable], stack.prices)
+    rules = Rules(
+        gpus=None if stack.gpus == "all" else frozenset(chosen) | addable,
+        drained=drained,
+        addable=addable,
+        prices=prices,
+        most_moves=options.most_moves,
     )
-    return Demand(
-        model=name, replicas=entry.replicas, memory_mib=sized.memory_mib, reason=sized.reason
+    return rules, tuple(filter(None, (note,)))
+
+
+def _drained(observed: Observed, wanted: Sequence[int | str]) -> tuple[str, ...]:
+    try:
+        return choose_gpus(observed, wanted) if wanted else ()
+    except UnknownGpuError as error:
+        hint = "Choose those to be drained among those listed, by index or UUID."
+        raise UnknownGpuError(error.message, hint=hint, details=error.details) from error
+
+
+def _told(demands: Sequence[Demand], observed: Observed, options: PlanOptions) -> str:
+    replicas, gpus = sum(demand.replicas for demand in demands), len(observed.gpus)
+    most = "up to " if any(demand.target for demand in demands) else ""
+    return (
+        f"planning {most}{replicas:,} replica{'s' * (replicas != 1)} on "
+        f"{gpus:,} GPU{'s' * (gpus != 1)}; the solver may take {options.limit_s:g} s"
     )
 
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from gpuslice.agent.launches import missing_slices, server_launches
 from gpuslice.agent.node import Node
 from gpuslice.errors import NoServerError
+from gpuslice.model.demand import ReplicaId
 from gpuslice.model.desired import Record
 from gpuslice.model.gpu import Gpu, Observed, Slice, SliceUse
-from gpuslice.model.plan import Owned, ReplicaId
+from gpuslice.model.plan import Owned
 from gpuslice.model.server import Launch, Role, RunningServer, process_name
 from gpuslice.runtime.ready import is_ready
 

@@ -23,11 +23,12 @@ from typing import assert_never
 from gpuslice.apply.record import Entry, Journal, RecordStore
 from gpuslice.driver.api import Driver
 from gpuslice.errors import ApplyError, DriverError
+from gpuslice.model.demand import ReplicaId
 from gpuslice.model.desired import Record
 from gpuslice.model.event import Event, EventKind, Report
 from gpuslice.model.geometry import Placement
 from gpuslice.model.gpu import Gpu, Slice
-from gpuslice.model.plan import Owned, PlannedSlice, ReplicaId
+from gpuslice.model.plan import Owned, PlannedSlice
 from gpuslice.planner.steps import (
     CreateSlice,
     DestroySlice,

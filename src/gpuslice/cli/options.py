@@ -28,6 +28,25 @@ StackFile = Annotated[
     typer.Option("--file", "-f", metavar="FILE", help="The stack file."),
 ]
 
+Moves = Annotated[
+    int | None,
+    typer.Option(
+        "--moves",
+        metavar="N",
+        min=0,
+        help="Let at most so many running servers change their slice; 0 leaves each where it is.",
+    ),
+]
+
+Drain = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--drain",
+        metavar="GPU",
+        help="Empty this GPU (index or UUID) of our slices and do not use it; may be repeated.",
+    ),
+]
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
@@ -36,3 +55,8 @@ def machine_of(simulate: str) -> Machine:
     from gpuslice.agent.node import machine_for
 
     return machine_for(simulate.strip())
+
+
+def gpus_named(drain: list[str] | None) -> tuple[int | str, ...]:
+    """Read what stands behind ``--drain`` as a stack file would have it."""
+    return tuple(int(name) if name.isdecimal() else name for name in drain or ())

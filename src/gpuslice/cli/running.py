@@ -14,14 +14,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gpuslice.cli.options import DEFAULT_FILE, Simulate, StackFile, machine_of
+from gpuslice.cli.options import (
+    DEFAULT_FILE,
+    Drain,
+    Moves,
+    Simulate,
+    StackFile,
+    gpus_named,
+    machine_of,
+)
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from gpuslice.agent.client import AgentClient
     from gpuslice.agent.node import Node
-    from gpuslice.agent.prepare import Proposal
+    from gpuslice.agent.proposal import Proposal
     from gpuslice.model.machine import Machine
 
 ShowCommands = Annotated[
@@ -39,7 +47,7 @@ PlanOnFile = Annotated[
 ]
 
 
-def up(
+def up(  # noqa: PLR0913 - one parameter for each option
     *,
     file: StackFile = DEFAULT_FILE,
     simulate: Simulate = "",
@@ -48,6 +56,8 @@ def up(
         bool, typer.Option("--detach", "-d", help="Leave it running and give the terminal back.")
     ] = False,
     show_commands: ShowCommands = False,
+    moves: Moves = None,
+    drain: Drain = None,
     plan_file: PlanOnFile = None,
     fleet: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
@@ -58,9 +68,12 @@ def up(
     """
     from gpuslice.agent.client import ensure_agent
 
-    _check_together(file, plan_file, fleet)
+    _check_together(file, plan_file, fleet, limited=moves is not None or bool(drain))
     machine = machine_of(simulate)
-    propose = _from_stack(machine, file) if plan_file is None else _from_plan(machine, plan_file)
+    if plan_file is None:
+        propose = _from_stack(machine, file, moves, drain)
+    else:
+        propose = _from_plan(machine, plan_file)
     _finish_interrupted(machine, show_commands=show_commands)
     proposal = propose()
     _show_and_ask(proposal, yes=yes)
@@ -94,7 +107,9 @@ def down(
     out().print(_remainder(node))
 
 
-def _check_together(file: Path, plan_file: Path | None, fleet: Path | None) -> None:
+def _check_together(
+    file: Path, plan_file: Path | None, fleet: Path | None, *, limited: bool
+) -> None:
     """Refuse what cannot be meant."""
     if fleet is not None:
         message = "A fleet is on paper and cannot be brought up; look at it with `gpuslice plan`."
@@ -102,19 +117,32 @@ def _check_together(file: Path, plan_file: Path | None, fleet: Path | None) -> N
     if plan_file is not None and file != DEFAULT_FILE:
         message = "A plan on file says it all already; leave the stack file out."
         raise typer.BadParameter(message, param_hint="--file")
+    if plan_file is not None and limited:
+        message = "A plan on file is carried out as it is; make another with `gpuslice plan`."
+        raise typer.BadParameter(message, param_hint="--moves, --drain")
 
 
-def _from_stack(machine: Machine, file: Path) -> Callable[[], Proposal]:
+def _from_stack(
+    machine: Machine, file: Path, moves: int | None, drain: list[str] | None
+) -> Callable[[], Proposal]:
     """Read the stack file now, so that its problems come first, and plan when asked."""
     from gpuslice.agent.node import open_node
     from gpuslice.agent.prepare import prepare
+    from gpuslice.agent.proposal import PlanOptions
     from gpuslice.cli.console import banner
+    from gpuslice.cli.render.progress import Thinking
     from gpuslice.stack.load import load_stack
 
     loaded = load_stack(file)
     banner(machine)
     node = open_node(machine)
-    return lambda: prepare(node, loaded)
+    options = PlanOptions(most_moves=moves, drain=gpus_named(drain))
+
+    def propose() -> Proposal:
+        with Thinking() as thinking:
+            return prepare(node, loaded, options, tell=thinking.tell)
+
+    return propose
 
 
 def _from_plan(machine: Machine, path: Path) -> Callable[[], Proposal]:

@@ -13,9 +13,9 @@ from fractions import Fraction
 
 from gpuslice.cost.price import HOURS_PER_MONTH, Price, find_prices
 from gpuslice.cost.share import RULE, scale, share_of
+from gpuslice.model.demand import ReplicaId
 from gpuslice.model.geometry import Placement
 from gpuslice.model.gpu import Gpu
-from gpuslice.model.plan import ReplicaId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from gpuslice.errors import StackError
-from gpuslice.model.plan import ReplicaId
+from gpuslice.model.demand import ReplicaId
 
 Flags = Sequence[tuple[str, str]]
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gpuslice.model.demand import ReplicaId
 from gpuslice.model.gpu import SliceKey
-from gpuslice.model.plan import Owned, Plan, ReplicaId
+from gpuslice.model.plan import Owned, Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
-"""What is asked of the planner and what it answers: demands in, a plan out.
+"""What the planner answers: for every GPU what goes, comes and stays, and who sits where.
 
 Values only. A plan names every slice by GPU and placement, so that what was shown is exactly what
-is carried out.
+is carried out. What is asked is in `gpuslice.model.demand`.
 """
 
 from __future__ import annotations
@@ -9,50 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gpuslice.model.geometry import Placement, Profile
+from gpuslice.model.certificate import Certificate, SlicePrice
+from gpuslice.model.demand import ReplicaId
+from gpuslice.model.geometry import Placement
 from gpuslice.model.gpu import Slice, SliceKey
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class ReplicaId:
-    """One replica of one model of a stack: the n-th server of a model, counted from 0."""
-
-    model: str
-    replica: int
-
-    def __str__(self) -> str:
-        return f"{self.model}/{self.replica}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Demand:
-    """What one model asks for.
-
-    Exactly one of ``profile`` and ``memory_mib`` is set.
-
-    Attributes:
-        model: Name of the model in the stack file.
-        replicas: How many slices, each for one server.
-        profile: The profile the user named, or None.
-        memory_mib: Least memory of a slice, MiB, or None.
-        reason: Why it needs that much, in words for the plan: ``98 MiB weights + 90 MiB KV …``.
-    """
-
-    model: str
-    replicas: int
-    profile: str | None = None
-    memory_mib: int | None = None
-    reason: str = ""
-
-    def accepts(self, profile: Profile) -> bool:
-        """Tell whether a slice of that profile serves one replica.
-
-        A demand by memory takes any plain profile that is large enough; slices with media or
-        graphics attributes are only ever used when named.
-        """
-        if self.profile is not None:
-            return profile.name == self.profile
-        return not profile.attributes and profile.memory_mib >= (self.memory_mib or 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -131,99 +91,44 @@ class GpuPlan:
         return self.enable_mig or bool(self.destroy) or bool(self.create)
 
 
-class Goal(StrEnum):
-    """What a plan is judged by, most important first; each is settled before the next is looked at.
+class Fate(StrEnum):
+    """What becomes of the server of a replica."""
 
-    The order is that of `gpuslice.planner.packing`. Goals count the GPUs the stack may use.
-    """
-
-    SERVED = "replicas served"
-    SERVED_OF_MODEL = "replicas of a model served"
-    MOVED = "running replicas that leave their slice"
-    DESTROYED = "slices of ours destroyed"
-    OCCUPIED = "GPUs not whole afterwards"
-    SWITCHED = "GPUs on which MIG mode is switched on"
-    OURS = "GPUs that hold slices of ours"
-    MEMORY = "memory slices given"
-    ROOM = "room left: memory slices times how many still fit, over all plain profiles"
-    COMPUTE = "compute slices given"
-    POSITIONS = "tie: positions of the GPUs that were filled, added up"
-
-    @property
-    def most(self) -> bool:
-        """True where more is better."""
-        return self in (Goal.SERVED, Goal.SERVED_OF_MODEL, Goal.ROOM, Goal.COMPUTE)
-
-
-class Method(StrEnum):
-    """How the layout was found."""
-
-    ENUMERATION = "enumeration"
-    HIGHS = "HiGHS"
-    GREEDY = "greedy"
+    STAYS = "stays"
+    STARTS = "starts"
+    MOVES = "moves"
+    STOPS = "stops"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Objective:
-    """One goal: what the plan reaches, and what no plan could exceed.
+class ServerPlan:
+    """What becomes of one server.
 
     Attributes:
-        goal: Which goal.
-        model: The model it speaks of, where it is about one.
-        value: What the plan reaches.
-        bound: No plan that equals this one in every goal before it is better than that; None where
-            nothing was proved.
+        replica: Which replica.
+        fate: What becomes of it.
+        origin: The slice it runs on now; None where it starts.
+        pause: True for a move whose old slice has to go before its new one can come, so that it
+            cannot serve in between however the change is carried out.
     """
 
-    goal: Goal
-    model: str = ""
-    value: int
-    bound: int | None
-
-    @property
-    def gap(self) -> int | None:
-        """Distance between value and bound, 0 when proved optimal, None when unknown."""
-        return None if self.bound is None else abs(self.value - self.bound)
+    replica: ReplicaId
+    fate: Fate
+    origin: Slice | None = None
+    pause: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Certificate:
-    """The proof that comes with a plan, goal by goal.
+class Addition:
+    """Some GPUs of one product that would have to be added for everything to fit.
 
     Attributes:
-        method: How the layout was found.
-        objectives: By importance.
-        note: Why the proof is not complete, in words; "" where it is.
-    """
-
-    method: Method
-    objectives: tuple[Objective, ...]
-    note: str = ""
-
-    @property
-    def optimal(self) -> bool:
-        """True when every goal reaches its bound."""
-        return all(objective.gap == 0 for objective in self.objectives)
-
-    @property
-    def open(self) -> Objective | None:
-        """The most important goal that is not proved optimal, or None."""
-        return next((objective for objective in self.objectives if objective.gap != 0), None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlicePrice:
-    """What one more slice would cost at the margin, in GPUs.
-
-    Attributes:
-        board: Product name of the GPU, such as ``NVIDIA A100-SXM4-80GB``.
-        profile: Profile name on that board.
-        gpus: Share of a GPU, 0 or more.
+        board: Product name.
+        count: How many.
     """
 
     board: str
-    profile: str
-    gpus: float
+    count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,6 +140,9 @@ class Plan:
             of ours, by index.
         seats: Every placed replica with its slice, by replica.
         unplaced: Every replica that found no slice, by replica.
+        servers: What becomes of every server that runs or is wanted, by replica.
+        addition: Where something found no slice, the cheapest GPUs of the products in the machine
+            with which everything would fit; empty where nothing of them would help.
         fingerprint: Hash of the observed state the plan was made from.
         certificate: How good it is and how that is known; None only where nothing was asked for.
         slice_prices: What one more slice of each plain profile would cost, by board and profile;
@@ -244,6 +152,8 @@ class Plan:
     gpus: tuple[GpuPlan, ...]
     seats: tuple[Seat, ...]
     unplaced: tuple[Unplaced, ...] = ()
+    servers: tuple[ServerPlan, ...] = ()
+    addition: tuple[Addition, ...] = ()
     fingerprint: str = ""
     certificate: Certificate | None = None
     slice_prices: tuple[SlicePrice, ...] = ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from gpuslice.model.plan import ReplicaId
+from gpuslice.model.demand import ReplicaId
 
 
 class Role(StrEnum):

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from gpuslice.model.demand import ReplicaId
 from gpuslice.model.geometry import Placement
 from gpuslice.model.gpu import Gpu, Observed, Slice, SliceUse
-from gpuslice.model.plan import ReplicaId
 from gpuslice.model.server import RunningServer
 from gpuslice.monitor.samples import Rates, Sample, rates
 

@@ -9,15 +9,28 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from gpuslice.errors import (
+    BadInputError,
     MigUnsupportedError,
     NoGpuError,
     NoRoomError,
     UnknownGpuError,
     UnknownProfileError,
 )
+from gpuslice.model.demand import Demand, Rules
 from gpuslice.model.gpu import Gpu, Observed
-from gpuslice.model.plan import Demand
-from gpuslice.planner.offers import label, lacks, profiles_of, suggest, too_small
+from gpuslice.model.plan import Owned
+from gpuslice.planner.offers import (
+    describe_names,
+    label,
+    lacks,
+    listed,
+    names_of,
+    one_of_each,
+    profiles_of,
+    suggest,
+    too_small,
+)
+from gpuslice.planner.sanity import findings
 from gpuslice.planner.situation import can_be_sliced
 
 
@@ -52,6 +65,33 @@ def choose_gpus(
     return tuple(gpu.uuid for gpu in sorted(chosen, key=lambda gpu: gpu.index))
 
 
+def check_input(
+    observed: Observed, demands: Sequence[Demand], owned: Sequence[Owned], rules: Rules
+) -> None:
+    """Refuse a question that makes no sense, whatever there is room for.
+
+    Args:
+        observed: The machine.
+        demands: What is asked for.
+        owned: Which slices are ours.
+        rules: What the plan has to keep to.
+
+    Raises:
+        BadInputError: Names everything that makes no sense, one line each: a model that is asked
+            for twice or only spoken of, GPUs that cannot be told apart or are not there, prices
+            that are missing, numbers out of range, slices that cannot lie where they do, more
+            replicas than could be written down.
+    """
+    found = findings(observed, demands, owned, rules)
+    if found:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise BadInputError(
+            f"what is asked makes no sense: {found[0]}{more}",
+            hint="Correct all that is listed.",
+            details=found,
+        )
+
+
 def check_demands(
     observed: Observed, demands: Sequence[Demand], gpus: Collection[str] | None = None
 ) -> None:
@@ -63,8 +103,9 @@ def check_demands(
         gpus: UUIDs of the GPUs the stack may use; all that can be sliced where it is None.
 
     Raises:
-        UnknownProfileError: A profile that no chosen GPU offers; lists those they do.
-        NoRoomError: More memory than the largest slice has; names that slice.
+        UnknownProfileError: Profiles (or rates for them) that no chosen GPU offers; lists those
+            they do.
+        NoRoomError: More memory or compute than the largest slice has; names that slice.
         MigUnsupportedError: No chosen GPU can be sliced.
     """
     usable = [g for g in observed.gpus if can_be_sliced(g) and (gpus is None or g.uuid in gpus)]
@@ -72,28 +113,37 @@ def check_demands(
         raise MigUnsupportedError(
             "no chosen GPU can be sliced", hint="See what there is with `gpuslice gpus`."
         )
-    hopeless = [
-        demand
-        for demand in demands
-        if not any(demand.accepts(profile) for gpu in usable for profile in profiles_of(gpu))
-    ]
-    by_name = [(demand.model, demand.profile) for demand in hopeless if demand.profile is not None]
-    by_size = [(d.model, d.memory_mib or 0) for d in hopeless if d.profile is None]
-    if by_name:
-        guesses = [suggest(usable, profile) for _, profile in by_name]
-        details = tuple(f"{model}: {lacks(usable, profile)}" for model, profile in by_name)
+    offers = [(p, gpu.name) for gpu in one_of_each(usable) for p in profiles_of(gpu)]
+    hopeless = [d for d in demands if not any(d.accepts(*offer) for offer in offers)]
+    _check_names(usable, [demand for demand in hopeless if names_of(demand)])
+    _check_sizes(usable, [demand for demand in hopeless if not names_of(demand)])
+
+
+def _check_names(usable: Sequence[Gpu], hopeless: Sequence[Demand]) -> None:
+    """Refuse demands for profiles by name."""
+    if hopeless:
+        guesses = [suggest(usable, named) for d in hopeless for named in names_of(d)]
+        wanted = ((d, describe_names(names_of(d))) for d in hopeless)
         raise UnknownProfileError(
-            "; ".join(f"{model} asks for {p}, which no chosen GPU offers" for model, p in by_name),
+            "; ".join(f"{_asks(d)} {names}, which no chosen GPU offers" for d, names in wanted),
             hint=" ".join(dict.fromkeys(filter(None, guesses))) or "Name one of those listed.",
-            details=details,
+            details=tuple(f"{d.model}: {lacks(usable, d)}" for d in hopeless),
         )
-    if by_size:
-        details = tuple(f"{model} {too_small(usable, size)}" for model, size in by_size)
+
+
+def _check_sizes(usable: Sequence[Gpu], hopeless: Sequence[Demand]) -> None:
+    """Refuse demands for memory and compute."""
+    if hopeless:
+        details = tuple(f"{demand.model} {too_small(usable, demand)}" for demand in hopeless)
         raise NoRoomError(
             details[0] if len(details) == 1 else f"{len(details)} models fit no slice",
             hint="Ask for a smaller context or concurrency, or use a GPU with more memory.",
             details=details,
         )
+
+
+def _asks(demand: Demand) -> str:
+    return f"{demand.model} {'asks for' if demand.target is None else 'has rates for'}"
 
 
 def _find(observed: Observed, names: Iterable[int | str]) -> list[Gpu]:
@@ -116,6 +166,6 @@ def _check_mig(incapable: Sequence[Gpu], mig_products: str) -> None:
     """Refuse GPUs that cannot be sliced."""
     if incapable:
         raise MigUnsupportedError(
-            "cannot be sliced (no MIG): " + ", ".join(label(gpu) for gpu in incapable),
+            f"cannot be sliced (no MIG): {listed([label(gpu) for gpu in incapable])}",
             hint=f"MIG is offered by {mig_products}." if mig_products else "Choose other GPUs.",
         )

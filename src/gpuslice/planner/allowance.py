@@ -26,3 +26,12 @@ class Allowance:
     def left_s(self) -> float:
         """What is left, seconds, never negative."""
         return max(0.0, self.limit_s - self.spent_s)
+
+    def part(self, share: float, least_s: float) -> Allowance:
+        """Set a part of what is left aside; whoever gets it reports what it spent.
+
+        Args:
+            share: Which share of what is left, 0 to 1.
+            least_s: At least so much, seconds, where so much is left.
+        """
+        return Allowance(limit_s=min(self.left_s, max(least_s, share * self.left_s)))

@@ -1,14 +1,17 @@
 """A name for one state of a machine, so that a plan is carried out only on what it was made from.
 
 Separate because applying a plan needs it without any planning.
+
+GPUs of a fleet share their geometries, so each geometry is described once; what is left to do for
+a GPU is a line of text. 100,000 GPUs take about a second.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 
-from gpuslice.model.gpu import Gpu, Observed, Slice
+from gpuslice.model.geometry import Geometry
+from gpuslice.model.gpu import Gpu, Observed
 
 
 def fingerprint(observed: Observed) -> str:
@@ -20,26 +23,44 @@ def fingerprint(observed: Observed) -> str:
     Returns:
         16 hexadecimal digits, the same in every process and for every order of GPUs and slices.
     """
-    state = sorted((_describe(gpu) for gpu in observed.gpus), key=json.dumps)
-    return hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]
+    # By identity: hashing a geometry by value for every GPU would cost more than all the rest.
+    geometries = {id(gpu.geometry): gpu.geometry for gpu in observed.gpus}
+    offers = {key: _digest(geometry) for key, geometry in geometries.items()}
+    digest = hashlib.sha256()
+    for line in sorted(_describe(gpu, offers[id(gpu.geometry)]) for gpu in observed.gpus):
+        digest.update(line.encode())
+    return digest.hexdigest()[:16]
 
 
-def _describe(gpu: Gpu) -> list[object]:
-    """Reduce a GPU to lists of plain values."""
-    mode = None if gpu.mig is None else [gpu.mig.current, gpu.mig.pending]
-    profiles = [] if gpu.geometry is None else gpu.geometry.profiles
+def _describe(gpu: Gpu, offers: str) -> str:
+    """Reduce a GPU to one line; `ascii` keeps its parts apart whatever characters names have."""
+    mode = None if gpu.mig is None else (gpu.mig.current, gpu.mig.pending)
+    slices = sorted(
+        (
+            slice_.gpu_instance_id,
+            slice_.profile,
+            slice_.placement.start,
+            slice_.placement.size,
+            # None does not sort beside numbers, and NVML counts from 0.
+            -1 if slice_.compute_instance_id is None else slice_.compute_instance_id,
+        )
+        for slice_ in gpu.slices
+    )
+    return ascii((gpu.uuid, gpu.name, mode, offers, slices)) + "\n"
+
+
+def _digest(geometry: Geometry | None) -> str:
+    """Hash what a geometry offers, as far as plans depend on it."""
+    profiles = () if geometry is None else geometry.profiles
     offers = [
-        [p.name, p.id, p.memory_mib, p.max_instances, [str(a) for a in p.placements]]
-        for p in profiles
+        (
+            profile.name,
+            profile.id,
+            profile.compute_slices,
+            profile.memory_mib,
+            profile.max_instances,
+            [(at.start, at.size) for at in profile.placements],
+        )
+        for profile in profiles
     ]
-    return [gpu.uuid, gpu.name, mode, offers, sorted(_describe_slice(s) for s in gpu.slices)]
-
-
-def _describe_slice(slice_: Slice) -> list[str]:
-    """Reduce a slice to what identifies it, and whether it is whole."""
-    return [
-        str(slice_.gpu_instance_id),
-        slice_.profile,
-        str(slice_.placement),
-        str(slice_.compute_instance_id),
-    ]
+    return hashlib.sha256(ascii(offers).encode()).hexdigest()

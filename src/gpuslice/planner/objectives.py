@@ -7,7 +7,39 @@ the same list. Everything is counted so that less is better; the order is that o
 
 from __future__ import annotations
 
-from gpuslice.planner.question import Choice, Cost, Question
+from collections import Counter
+from collections.abc import Sequence
+
+from gpuslice.planner.question import Choice, Cost, Pattern, Question
+
+
+def serve_levels(question: Question) -> tuple[tuple[int, ...], ...]:
+    """List the wants whose served replicas are counted together, most important first.
+
+    First all wants of each priority, then each want alone.
+    """
+    priorities = sorted({want.priority for want in question.wants}, reverse=True)
+    numbers = range(len(question.wants))
+    return (
+        *(tuple(n for n in numbers if question.wants[n].priority == p) for p in priorities),
+        *((number,) for number in numbers),
+    )
+
+
+def served_by_want(question: Question, choice: Choice) -> tuple[int, ...]:
+    """Count the replicas of each want that get a slice."""
+    served = [0] * len(question.wants)
+    for (_, want), count in choice.flow:
+        served[want] += count
+    for pattern, count in chosen(choice):
+        for (want,), staying in pattern.staying:
+            served[want] += staying * count
+    return tuple(served)
+
+
+def level_values(question: Question, served: Sequence[int]) -> tuple[int, ...]:
+    """Turn replicas served by want into the values of the serve levels, less is better."""
+    return tuple(-sum(served[want] for want in level) for level in serve_levels(question))
 
 
 def objective_values(question: Question, choice: Choice) -> tuple[int, ...]:
@@ -18,25 +50,23 @@ def objective_values(question: Question, choice: Choice) -> tuple[int, ...]:
         choice: Patterns and flow.
 
     Returns:
-        Replicas served (negated), those of each demand (negated), replicas that stay (negated), the
-        entries of `Cost`, and the positions of the GPUs that get a pattern with slices. Of two
-        choices the lexicographically smaller one is better.
+        The serve levels (negated), then the entries of `Cost`. Of two choices the
+        lexicographically smaller one is better.
     """
-    served = [0] * len(question.wanted)
-    stays = 0
-    for (kind, demand), count in choice.flow:
-        served[demand] -= count
-        stays -= count if kind.incumbent == demand else 0
-    costs = [pattern.cost for group in choice.patterns for pattern in group]
-    totals = tuple(map(sum, zip(*costs, strict=True))) if costs else (0,) * len(Cost._fields)
-    return (sum(served), *served, stays, *totals, _positions(question, choice))
+    totals = [0] * len(Cost._fields)
+    for pattern, count in chosen(choice):
+        for level, value in enumerate(pattern.cost):
+            totals[level] += value * count
+    return (*level_values(question, served_by_want(question, choice)), *totals)
 
 
-def _positions(question: Question, choice: Choice) -> int:
-    """Add up the positions of the GPUs that get slices."""
-    return sum(
-        member
-        for group, chosen in zip(question.groups, choice.patterns, strict=True)
-        for member, pattern in zip(group.members, chosen, strict=True)
-        if pattern.slices
-    )
+def moves(choice: Choice) -> int:
+    """Count the running replicas that leave their slice."""
+    return sum(pattern.moves * count for pattern, count in chosen(choice))
+
+
+def chosen(choice: Choice) -> list[tuple[Pattern, int]]:
+    """Count how often each pattern is chosen; one and the same object is counted once."""
+    counts = Counter(id(pattern) for group in choice.patterns for pattern in group)
+    patterns = {id(pattern): pattern for group in choice.patterns for pattern in group}
+    return [(patterns[key], count) for key, count in counts.items()]

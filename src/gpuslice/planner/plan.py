@@ -6,29 +6,38 @@ Pure: it reads nothing and changes nothing. How the best layout is found is told
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+from gpuslice.model.certificate import SlicePrice
+from gpuslice.model.demand import Demand, ReplicaId, Rules
 from gpuslice.model.gpu import Observed
-from gpuslice.model.plan import Demand, Owned, Plan, ReplicaId, Seat, SlicePrice, Unplaced
+from gpuslice.model.plan import Addition, Owned, Plan, Seat, Unplaced
+from gpuslice.planner.admission import check_input
 from gpuslice.planner.allowance import Allowance
-from gpuslice.planner.certificate import Attempt, certify, plan_values
+from gpuslice.planner.certificate import Attempt, certify
+from gpuslice.planner.contradiction import check_consistent
+from gpuslice.planner.deciding import decide
 from gpuslice.planner.explain import explain_unplaced
 from gpuslice.planner.fingerprint import fingerprint
-from gpuslice.planner.packing import pack
+from gpuslice.planner.portions import Portions, choose_portions
 from gpuslice.planner.seating import furnish, seat_all
-from gpuslice.planner.situation import Situation, ask, survey
+from gpuslice.planner.servers import running_now, server_plans
+from gpuslice.planner.situation import Situation, survey
+
+_NO_RULES = Rules()
 
 
 def plan(
     observed: Observed,
     demands: Sequence[Demand],
     owned: Sequence[Owned],
+    rules: Rules = _NO_RULES,
     *,
-    gpus: Collection[str] | None = None,
     limit_s: float = 60.0,
     prices: bool = False,
 ) -> Plan:
-    """Find the layout that serves most replicas with the least disruption.
+    """Find the layout that serves most, costs least and disturbs least.
 
     Slices that are not in ``owned`` are somebody else's: they stay, and their room is taken.
     Slices of ours stay under a replica that runs on them and still fits, are taken over by another
@@ -39,8 +48,8 @@ def plan(
         observed: The machine as read now.
         demands: What each model asks for, most important first.
         owned: Every slice that belongs to this stack, whatever GPU it lies on.
-        gpus: UUIDs of the GPUs the stack may use; all that can be sliced where it is None. Slices
-            of ours on any other GPU are destroyed.
+        rules: What the plan has to keep to. Slices of ours on GPUs that may not be used are
+            destroyed.
         limit_s: How long the solver may take in all, seconds, where it is needed. Whatever happens
             to it, there is a plan; its certificate says how good it is known to be.
         prices: True to compute what one more slice of each profile would cost.
@@ -51,13 +60,17 @@ def plan(
         its limit.
 
     Raises:
-        PlanningError: A model is asked for twice.
-        UnknownGpuError: A chosen GPU is not in the machine.
+        BadInputError: The question makes no sense; every finding is named.
+        ContradictionError: Some rules exclude each other; names the smallest such set.
+        UnknownGpuError: A GPU of the rules is not in the machine.
+        PlanningError: The rules cannot be kept with so few moves.
     """
-    situation = survey(observed, demands, owned, gpus)
+    check_input(observed, demands, owned, rules)
+    check_consistent(observed, demands, owned, rules)
+    situation = survey(observed, demands, owned, rules)
     allowance = Allowance(limit_s=limit_s)
-    attempt, rival = _decide(situation, allowance)
-    seats = _seats(situation, attempt)
+    found = _find(situation, allowance)
+    seats = found.attempt.seats or seat_all(found.attempt.asked, found.attempt.answer)
     gpu_plans = furnish(situation, seats)
     missing = _missing(situation, seats)
     reasons = explain_unplaced(situation, gpu_plans, seats, missing)
@@ -65,38 +78,43 @@ def plan(
         gpus=gpu_plans,
         seats=seats,
         unplaced=tuple(Unplaced(replica=replica, reason=reasons[replica]) for replica in missing),
+        servers=server_plans(gpu_plans, seats, running_now(observed, owned)),
+        addition=_addition(situation, found, allowance) if missing else (),
         fingerprint=fingerprint(observed),
-        certificate=certify(situation, attempt, rival),
-        slice_prices=_prices(situation, attempt, allowance) if prices else (),
+        certificate=certify(situation, found.attempt, seats),
+        slice_prices=_prices(situation, found.attempt, allowance) if prices else (),
     )
 
 
-def _decide(situation: Situation, allowance: Allowance) -> tuple[Attempt, Attempt | None]:
-    """Ask first with every running replica frozen, then, if that does not serve all, with moves.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What was decided, and for which portions."""
 
-    Returns:
-        The attempt to follow, and the one with moves where it was made but is worse: a solver that
-        may not finish can leave that.
+    portions: Portions
+    attempt: Attempt
+
+
+def _find(situation: Situation, allowance: Allowance) -> _Found:
+    """Choose slices for the targets, then a layout for all; give a target up that it cannot meet.
+
+    A target is met in full or not at all. The recipes fit together, but where moves are limited
+    not all of them may fit around what stays: then the least important one goes, and it is tried
+    again.
     """
-    frozen = _attempt(situation, allowance, settled=True)
-    if frozen.serves_all or not situation.incumbents:
-        return frozen, None
-    moving = _attempt(situation, allowance, settled=False)
-    if plan_values(situation, frozen) < plan_values(situation, moving):
-        return frozen, moving
-    return moving, None
+    portions = choose_portions(situation, allowance)
+    while True:
+        attempt = decide(situation, portions.all, allowance)
+        attempt = replace(
+            attempt, with_targets=portions.with_targets, least_price=_least_price(portions, attempt)
+        )
+        if attempt.meets_targets or not portions.met:
+            return _Found(portions=portions, attempt=attempt)
+        portions = portions.without_least()
 
 
-def _attempt(situation: Situation, allowance: Allowance, *, settled: bool) -> Attempt:
-    question = ask(situation, settled=settled)
-    return Attempt(settled=settled, question=question, answer=pack(question, allowance))
-
-
-def _seats(situation: Situation, attempt: Attempt) -> tuple[Seat, ...]:
-    """Seat everybody as an answer says."""
-    stay = situation.incumbents if attempt.settled else ()
-    settled = tuple(Seat(replica=replica, kept=kept) for replica, kept in stay)
-    return seat_all(situation, attempt.question, attempt.answer, settled)
+def _least_price(portions: Portions, attempt: Attempt) -> int | None:
+    """Return what no plan can cost less than, where the packing's own bound does not say it."""
+    return portions.least_price if portions.with_targets else attempt.least_price
 
 
 def _prices(situation: Situation, attempt: Attempt, allowance: Allowance) -> tuple[SlicePrice, ...]:
@@ -106,12 +124,21 @@ def _prices(situation: Situation, attempt: Attempt, allowance: Allowance) -> tup
     return price_slices(situation, attempt, allowance)
 
 
+def _addition(situation: Situation, found: _Found, allowance: Allowance) -> tuple[Addition, ...]:
+    """Find the cheapest GPUs with which everything would fit."""
+    from gpuslice.planner.addition import cheapest_addition  # noqa: PLC0415 - where needed
+
+    return cheapest_addition(situation, found.portions, allowance)
+
+
 def _missing(situation: Situation, seats: tuple[Seat, ...]) -> tuple[ReplicaId, ...]:
-    """List the replicas without a seat, in order."""
+    """List the replicas without a seat, in order; a target that is not met is one of them."""
     seated = {seat.replica for seat in seats}
-    wanted = (
+    served = {replica.model for replica in seated}
+    return tuple(
         ReplicaId(demand.model, number)
-        for demand in situation.demands
-        for number in range(demand.replicas)
+        for demand in sorted(situation.demands, key=lambda demand: demand.model)
+        for number in range(1 if demand.target else demand.replicas)
+        if (demand.model not in served if demand.target else True)
+        if ReplicaId(demand.model, number) not in seated
     )
-    return tuple(sorted(replica for replica in wanted if replica not in seated))

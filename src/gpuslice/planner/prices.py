@@ -3,17 +3,17 @@
 Separate from the packing, which chooses a plan; a price is a property of the demands and the
 machine around it, and is computed only when it is asked for.
 
-**Model.** The linear relaxation of the packing's own program (`gpuslice.planner.packing`): GPUs may
-be split between patterns, the replicas that are served and those that stay are given, and the GPUs
-that are not whole afterwards are minimised. Beside the demands there is one for each plain profile
-of each board, which nobody has yet; its row is what a price is asked of. Every board may have any
-number of fresh GPUs more, each of which counts as one, so that every question has an answer and no
-slice costs more than one GPU.
+**Model.** The linear relaxation of the packing's own program (`gpuslice.planner.columns`): GPUs may
+be split between layouts, the replicas that are served and the moves that are made are given, and
+the price of the GPUs that are not whole afterwards is minimised. Beside the wants there is one for
+each plain profile of each board, which nobody has yet; its row is what a price is asked of. Every
+board may have any number of fresh GPUs more at its price, so that every question has an answer and
+no slice costs more than one GPU.
 
-**Method.** The least number of GPUs is computed once, and once more for every profile with one
-slice more. The difference is the price. It equals the dual value of the profile's row wherever that
-is unique; where a basis is degenerate the dual is only one of several, and this is the one that a
-buyer pays.
+**Method.** The least price is computed once, and once more for every profile with one slice more.
+The difference is the slice's price, told as a share of a GPU of its board. It equals the dual value
+of the profile's row wherever that is unique; where a basis is degenerate the dual is only one of
+several, and this is the one that a buyer pays.
 
 **How to read it.** A price is an average over many such slices, not what the next one costs: two
 ``3g.40gb`` fill a card, so each costs half of one, though the second is free once the first is
@@ -27,34 +27,55 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import highspy
+import numpy as np
 
-from gpuslice.model.geometry import Geometry
-from gpuslice.model.plan import SlicePrice
+from gpuslice.model.certificate import SlicePrice
 from gpuslice.planner.allowance import Allowance
 from gpuslice.planner.certificate import Attempt
-from gpuslice.planner.columns import Columns, Terms, columns_of, supplies, total
-from gpuslice.planner.question import Question, Site, SiteGroup
+from gpuslice.planner.columns import Columns, Terms, columns_of, rows_of, served, spent
+from gpuslice.planner.objectives import moves, served_by_want
+from gpuslice.planner.question import Cost, Kind, Question, Site, SiteGroup, Want
 from gpuslice.planner.situation import Situation
+from gpuslice.planner.solver import silent_solver
+from gpuslice.planner.states import States
 
 _DIGITS = 6
 """Decimals of a price: what the solver's tolerances leave."""
 
-_Article = tuple[Geometry, str]
-"""A plain profile of a board: what has a price."""
+_PRICE = Cost._fields.index("price")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Article:
+    """A plain profile of a board: what has a price.
+
+    Attributes:
+        board: Product name.
+        profile: Profile name.
+        price: What a GPU of the board costs.
+        want: Number of the want that stands for it.
+    """
+
+    board: str
+    profile: str
+    price: int
+    want: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Market:
-    """A question in which every article has a demand of its own, so far of nobody.
+    """A question in which every article has a want of its own, so far of nobody.
 
     Attributes:
         question: The question, with a group of fresh GPUs without members for each board.
-        articles: What has a price, in the order of their demands.
-        first: Number of the first article's demand.
+        articles: What has a price.
+        fresh: Number of the first of those groups.
+        first: Number of the first article's want.
     """
 
     question: Question
     articles: tuple[_Article, ...]
+    fresh: int
     first: int
 
 
@@ -72,73 +93,76 @@ def price_slices(
         Prices by board in the order of the GPUs, then by profile as the board lists them; nothing
         when the solver did not finish.
     """
-    boards = {ground.gpu.name: ground.geometry for ground in situation.grounds if ground.usable}
-    market = _market(attempt.question, tuple(dict.fromkeys(boards.values())))
+    market = _market(situation, attempt)
     relaxation = _Relaxation(market, attempt, allowance)
-    base = relaxation.least_gpus()
-    prices: dict[_Article, float] = {}
-    for number, article in enumerate(market.articles):
-        more = relaxation.least_gpus(market.first + number)
+    base = relaxation.least_price()
+    prices = []
+    for article in market.articles:
+        more = relaxation.least_price(article.want)
         if base is None or more is None:
             return ()
-        prices[article] = round(max(0.0, more - base), _DIGITS)
-    return tuple(
-        SlicePrice(board=name, profile=profile, gpus=price)
-        for name, geometry in boards.items()
-        for (priced, profile), price in prices.items()
-        if priced == geometry
-    )
+        gpus = round(max(0.0, more - base) / article.price, _DIGITS)
+        prices.append(SlicePrice(board=article.board, profile=article.profile, gpus=gpus))
+    return tuple(prices)
 
 
-def _market(question: Question, boards: tuple[Geometry, ...]) -> _Market:
-    """Give every article a demand, and every board fresh GPUs."""
-    articles = tuple(
-        (board, profile.name)
-        for board in boards
-        for profile in board.profiles
+def _market(situation: Situation, attempt: Attempt) -> _Market:
+    """Give every article a want, and every board fresh GPUs."""
+    question = attempt.asked.question
+    boards: dict[str, Site] = {}
+    for group in question.groups:
+        boards.setdefault(situation.grounds[group.members[0]].gpu.name, group.site)
+    first = len(question.wants)
+    names = [
+        (board, site, profile.name)
+        for board, site in boards.items()
+        for profile in site.geometry.profiles
         if not profile.attributes
+    ]
+    articles = tuple(
+        _Article(board=board, profile=name, price=max(1, site.price), want=first + number)
+        for number, (board, site, name) in enumerate(names)
     )
-    first = len(question.wanted)
-    numbers = {article: first + number for number, article in enumerate(articles)}
-    fresh = (
-        Site(geometry=board, mig_on=True, fixed=(), holds_ours=False, own=(), menu=())
-        for board in boards
-    )
-    menus = _menus(question)
-    groups = [SiteGroup(site=replace(g.site, menu=()), members=g.members) for g in question.groups]
-    groups += [SiteGroup(site=site, members=()) for site in fresh]
-    priced = (
-        replace(group, site=replace(group.site, menu=_menu(group.site.geometry, menus, numbers)))
-        for group in groups
-    )
-    wanted = (*question.wanted, *(board.memory_slices for board, _ in articles))
-    return _Market(
-        question=Question(groups=tuple(priced), wanted=wanted), articles=articles, first=first
-    )
-
-
-def _menus(question: Question) -> dict[_Article, tuple[int, ...]]:
-    """Tell which demands accept a profile of a board."""
-    return {
-        (group.site.geometry, name): accepts
+    extra = {board: tuple(a for a in articles if a.board == board) for board in boards}
+    groups = [
+        _with_articles(group, extra[situation.grounds[group.members[0]].gpu.name])
         for group in question.groups
-        for name, accepts in group.site.menu
-    }
-
-
-def _menu(
-    geometry: Geometry, menus: dict[_Article, tuple[int, ...]], numbers: dict[_Article, int]
-) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    """Write the menu of a board with its articles on it."""
-    entries = ((profile.name, (geometry, profile.name)) for profile in geometry.profiles)
-    menu = (
-        (
-            name,
-            (*menus.get(article, ()), *((numbers[article],) if article in numbers else ())),
-        )
-        for name, article in entries
+    ]
+    fresh = [
+        _with_articles(SiteGroup(site=_blank(site), members=()), extra[board])
+        for board, site in boards.items()
+    ]
+    counts = served_by_want(question, attempt.answer)
+    wants = (
+        *(replace(want, count=n) for want, n in zip(question.wants, counts, strict=True)),
+        *(Want(count=site.geometry.memory_slices) for _, site, _ in names),
     )
-    return tuple((name, accepts) for name, accepts in menu if accepts)
+    return _Market(
+        question=replace(question, groups=(*groups, *fresh), wants=wants, most_moves=None),
+        articles=articles,
+        fresh=len(groups),
+        first=first,
+    )
+
+
+def _blank(site: Site) -> Site:
+    return replace(site, mig_on=True, fixed=(), holds_ours=False, tenants=(), own=())
+
+
+def _with_articles(group: SiteGroup, articles: tuple[_Article, ...]) -> SiteGroup:
+    """Put the articles of a board on the menu of its GPUs."""
+    menu = dict(group.site.menu)
+    numbers = {article.profile: article.want for article in articles}
+    entries = (
+        (profile.name, _accepting(menu.get(profile.name, ()), numbers.get(profile.name)))
+        for profile in group.site.geometry.profiles
+    )
+    site = replace(group.site, menu=tuple((name, kind) for name, kind in entries if kind))
+    return replace(group, site=site)
+
+
+def _accepting(kind: Kind, article: int | None) -> Kind:
+    return kind if article is None else (*kind, article)
 
 
 class _Relaxation:
@@ -146,25 +170,26 @@ class _Relaxation:
 
     def __init__(self, market: _Market, attempt: Attempt, allowance: Allowance) -> None:
         self._allowance = allowance
+        self._solver = silent_solver()
+        columns = columns_of(market.question, States(market.question))
+        nothing, empty = np.zeros(columns.width), np.array([], dtype=np.int32)
+        costs = np.zeros(columns.width)
+        for column, price in spent(columns, _PRICE).items():
+            costs[column] = price
+        most = np.full(columns.width, highspy.kHighsInf)
+        starts = np.zeros(columns.width, dtype=np.int32)
+        self._solver.addCols(columns.width, costs, nothing, most, 0, starts, empty, nothing[:0])
         self._rows = 0
-        self._solver = highspy.Highs()
-        for option, value in (("output_flag", False), ("threads", 1), ("random_seed", 0)):
-            self._solver.setOptionValue(option, value)
-        columns = columns_of(market.question)
-        width = columns.first_member
-        self._solver.addVars(width, [0.0] * width, [highspy.kHighsInf] * width)
-        costs = [float(pattern.cost.occupied) for _, pattern in columns.choices]
-        self._solver.changeColsCost(len(costs), list(range(len(costs))), costs)
-        self._state(market.question, columns, attempt)
+        self._state(market, columns, attempt)
         self._row_of = {
-            demand: self._require(0.0, total(columns, demand), 0.0)
-            for demand in range(market.first, len(market.question.wanted))
+            article.want: self._require(0, served(columns, (article.want,)), 0)
+            for article in market.articles
         }
 
-    def least_gpus(self, one_more: int | None = None) -> float | None:
-        """Minimise the GPUs in use, with one slice more for a demand; None when not finished."""
+    def least_price(self, one_more: int | None = None) -> float | None:
+        """Minimise the price, with one slice more for a want; None when not finished."""
         if one_more is not None:
-            self._solver.changeRowBounds(self._row_of[one_more], -1.0, -1.0)
+            self._solver.changeRowBounds(self._row_of[one_more], 1.0, 1.0)
         least = self._solve()
         if one_more is not None:
             self._solver.changeRowBounds(self._row_of[one_more], 0.0, 0.0)
@@ -182,30 +207,26 @@ class _Relaxation:
             return None
         return float(self._solver.getInfo().objective_function_value)
 
-    def _state(self, question: Question, columns: Columns, attempt: Attempt) -> None:
-        """State the rules of the packing, and that the answer's replicas are served and stay."""
-        for number, group in enumerate(question.groups):
-            if group.members:
-                mine = {c: 1 for c, (g, _) in enumerate(columns.choices) if g == number}
-                self._require(len(group.members), mine, len(group.members))
-        for kind, supply in supplies(columns):
-            use = {columns.first_use + n: -1 for n, (k, _) in enumerate(columns.uses) if k == kind}
-            self._require(0, supply | use, 0)
-        flow = attempt.answer.flow
-        for demand in range(len(attempt.question.wanted)):
-            served = -sum(count for (_, other), count in flow if other == demand)
-            self._require(served, total(columns, demand), served)
-        stays = sum(count for (kind, demand), count in flow if kind.incumbent == demand)
-        staying = {
-            columns.first_use + n: 1
-            for n, (kind, demand) in enumerate(columns.uses)
-            if kind.incumbent == demand
-        }
-        self._require(stays, staying, highspy.kHighsInf)
+    def _state(self, market: _Market, columns: Columns, attempt: Attempt) -> None:
+        """State the rules of the packing, and that the answer's replicas are served and stay.
 
-    def _require(self, low: float, terms: Terms, high: float) -> int:
+        A class with fresh GPUs has as many as are needed. The rows of the wants come last and are
+        stated otherwise here: what is served is given.
+        """
+        rows = list(rows_of(columns))
+        for number, (low, terms, high) in enumerate(rows[: -len(market.question.wants)]):
+            groups = columns.classes[number].groups if number < len(columns.classes) else ()
+            if not any(group >= market.fresh for group in groups):
+                self._require(low, terms, high)
+        for want, asked in enumerate(market.question.wants[: market.first]):
+            self._require(asked.count, served(columns, (want,)), asked.count)
+        leaving = {c: key.moves for c, (_, key) in enumerate(columns.stays) if key.moves}
+        self._require(0, leaving, moves(attempt.answer))
+
+    def _require(self, low: int, terms: Terms, high: int | None) -> int:
         """Demand ``low <= terms <= high``; return the number of the row."""
+        most = highspy.kHighsInf if high is None else float(high)
         coefficients = [float(c) for c in terms.values()]
-        self._solver.addRow(float(low), float(high), len(terms), list(terms), coefficients)
+        self._solver.addRow(float(low), most, len(terms), list(terms), coefficients)
         self._rows += 1
         return self._rows - 1

@@ -1,51 +1,95 @@
 """Answering a question with an integer program, one objective after the other.
 
 Separate so that the solver is loaded only when it is needed. The model is described in
-`gpuslice.planner.packing`; what is asked of HiGHS and what is believed of it, in
+`gpuslice.planner.columns`; what is asked of HiGHS and what is believed of it, in
 `gpuslice.planner.solver`. The program starts from the greedy choice (`gpuslice.planner.greedy`), so
 that there is a legal answer at every moment: a limit or a failure costs proof, never the plan.
+
+The goals behind the moves only make a good plan neater. They share a small part of the time, and
+where it ends before they are proved, the certificate says so.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 
 import highspy
 
-from gpuslice.model.plan import Method
+from gpuslice.model.certificate import Method
 from gpuslice.planner.allowance import Allowance
-from gpuslice.planner.columns import Columns, Terms, columns_of, supplies, total
-from gpuslice.planner.greedy import choose_greedily
-from gpuslice.planner.question import Answer, Choice, Pattern, Proof, Question
-from gpuslice.planner.solver import IntegerProgram, Run
+from gpuslice.planner.columns import (
+    ArrivalKey,
+    Columns,
+    SiteClass,
+    StayKey,
+    Terms,
+    columns_of,
+    moved,
+    rows_of,
+    served,
+    spent,
+)
+from gpuslice.planner.greedy import Filling, choose_greedily
+from gpuslice.planner.objectives import serve_levels
+from gpuslice.planner.patterns import join
+from gpuslice.planner.question import (
+    Answer,
+    Choice,
+    Cost,
+    Pattern,
+    Proof,
+    Question,
+    no_layout,
+    too_few_moves,
+)
+from gpuslice.planner.solver import Goal, IntegerProgram, Run
+from gpuslice.planner.states import Room, States, Stay
+
+_NEAT = Cost._fields.index("destroyed")
+"""The first of the goals that only make a plan neater."""
+
+_NEAT_SHARE, _NEAT_LEAST_S = 0.05, 0.5
+"""What they get of the time that is left, and how much at least, seconds."""
 
 
 def pack_by_program(
-    question: Question, allowance: Allowance, run: Run = highspy.Highs.run
+    question: Question, states: States, allowance: Allowance, run: Run = highspy.Highs.run
 ) -> Answer:
     """Find the optimum with an integer program, or the best that the time allows.
 
     Args:
         question: Groups of GPUs and what is wanted.
+        states: What may stay and come.
         allowance: How long the solver may take; what it takes is noted there.
         run: What lets the solver run.
 
     Returns:
         An answer with its bounds; the objectives are those of `gpuslice.planner.packing`. Where the
         solver failed before it found anything, the greedy choice without bounds.
+
+    Raises:
+        PlanningError: The rules cannot be kept with so few moves, or the time or the solver did not
+            suffice to find out how.
     """
-    columns = columns_of(question)
-    start = choose_greedily(question)
-    bounds_above = _upper_bounds(question, columns)
-    program = IntegerProgram(bounds_above, _values(columns, start), allowance, run)
-    _state(program, question, columns)
-    bounds = [
-        program.minimise(terms, least=least) for terms, least in _objectives(question, columns)
+    columns = columns_of(question, states)
+    start = choose_greedily(question, states)
+    values = None if start is None else _values(columns, start)
+    program = IntegerProgram(columns.upper_bounds, tuple(rows_of(columns)), values, run)
+    if values is None and not program.begin(allowance):
+        raise no_layout(program.trouble)
+    _limit_moves(program, columns, allowance)
+    goals = tuple(_goals(columns))
+    program.dive(goals, allowance)
+    bounds = [program.minimise(terms, allowance, least) for terms, least in goals]
+    neat = allowance.part(_NEAT_SHARE, _NEAT_LEAST_S)
+    bounds += [
+        program.minimise(spent(columns, level), neat) for level in range(_NEAT, len(Cost._fields))
     ]
-    program.minimise(dict(enumerate(_preference(columns))))
-    choice = _choice(question, columns, program.values)
-    found = Method.GREEDY if program.failed and choice == start else Method.HIGHS
+    program.minimise(_preference(columns), neat)
+    allowance.spent_s += neat.spent_s
+    found = Method.GREEDY if program.failed and program.values == values else Method.HIGHS
+    choice = _choice(columns, program.values)
     return Answer(
         patterns=choice.patterns,
         flow=choice.flow,
@@ -53,89 +97,100 @@ def pack_by_program(
     )
 
 
-def _upper_bounds(question: Question, columns: Columns) -> list[int]:
-    """Bound each column by what it could at most be."""
-    return [
-        *(len(question.groups[group].members) for group, _ in columns.choices),
-        *(question.wanted[demand] for _, demand in columns.uses),
-        *(1 for _ in columns.members),
-    ]
+def _goals(columns: Columns) -> Iterator[Goal]:
+    """Yield the goals that matter most: serving, prices, moves."""
+    wants = columns.question.wants
+    for level in serve_levels(columns.question):
+        terms = {column: -count for column, count in served(columns, level).items()}
+        yield terms, -sum(wants[want].count for want in level)
+    for entry in range(_NEAT):
+        yield spent(columns, entry), None
 
 
-def _state(program: IntegerProgram, question: Question, columns: Columns) -> None:
-    """State the rules: one pattern for each GPU, supply equals use, no more than is wanted."""
-    column_of = {member: columns.first_member + n for n, member in enumerate(columns.members)}
-    for number, group in enumerate(question.groups):
-        mine = [(c, p) for c, (g, p) in enumerate(columns.choices) if g == number]
-        size = len(group.members)
-        program.require(size, {column: 1 for column, _ in mine}, size)
-        in_use = {column: -1 for column, pattern in mine if pattern.slices}
-        program.require(0, in_use | {column_of[m]: 1 for m in group.members}, 0)
-    for kind, supply in supplies(columns):
-        use = {columns.first_use + n: -1 for n, (k, _) in enumerate(columns.uses) if k == kind}
-        program.require(0, supply | use, 0)
-    for demand, wanted in enumerate(question.wanted):
-        served = {c: -value for c, value in total(columns, demand).items()}
-        program.require(0, served, wanted)
+def _limit_moves(program: IntegerProgram, columns: Columns, allowance: Allowance) -> None:
+    """Make the program keep the limit of moves, from a start that may pass it.
 
-
-def _objectives(question: Question, columns: Columns) -> Iterator[tuple[Terms, int | None]]:
-    """Yield what is minimised, in the order of `gpuslice.planner.objectives`.
-
-    With each comes what no answer can be below, where the question itself says so: nobody gets more
-    than is wanted.
+    Raises:
+        PlanningError: Even the fewest moves that the rules need are more, or it is not known.
     """
-    yield total(columns), -sum(question.wanted)
-    for demand, wanted in enumerate(question.wanted):
-        yield total(columns, demand), -wanted
-    stays = {
-        columns.first_use + number: -1
-        for number, (kind, demand) in enumerate(columns.uses)
-        if kind.incumbent == demand
-    }
-    running = sum(
-        own.incumbent >= 0
-        for group in question.groups
-        for own in group.site.own
-        for _ in group.members
-    )
-    yield stays, -running
-    costs = [pattern.cost for _, pattern in columns.choices]
-    for level in zip(*costs, strict=True):
-        yield dict(enumerate(level)), None
-    yield {columns.first_member + n: member for n, member in enumerate(columns.members)}, None
+    most, moves = columns.question.most_moves, moved(columns)
+    if most is None:
+        return
+    fewest = program.limit(moves, most, allowance)
+    if fewest is not None and fewest > most:
+        raise too_few_moves(fewest, most)
+    if program.value(moves) > most:
+        raise no_layout(program.trouble)
 
 
-def _preference(columns: Columns) -> Iterator[int]:
-    """Rank the patterns of a group, so that ties do not depend on the solver's taste."""
+def _preference(columns: Columns) -> Terms:
+    """Rank what stays and comes, so that ties do not depend on the solver's taste.
+
+    GPUs that come first in the machine are filled first; among equals what is listed first.
+    """
+    first = [min(columns.question.groups[g].members[0] for g in c.groups) for c in columns.classes]
+    order = {number: rank for rank, number in enumerate(sorted(set(first)))}
     seen: Counter[int] = Counter()
-    for group, _ in columns.choices:
-        yield seen[group]
-        seen[group] += 1
+    terms: Terms = {}
+    for column, (number, stay) in enumerate(columns.stays):
+        terms[column] = (order[first[number]] if stay.supply or stay.staying else 0) + seen[number]
+        seen[number] += 1
+    for column, key in enumerate(columns.arrivals, columns.first_arrival):
+        terms[column] = seen[-1 - key.node]
+        seen[-1 - key.node] += 1
+    return {column: rank for column, rank in terms.items() if rank}
 
 
-def _values(columns: Columns, choice: Choice) -> tuple[int, ...]:
-    """Write a choice as values of the columns."""
-    taken = Counter(
-        (group, pattern) for group, chosen in enumerate(choice.patterns) for pattern in chosen
-    )
-    flow = dict(choice.flow)
-    filled = (int(bool(pattern.slices)) for chosen in choice.patterns for pattern in chosen)
+def _values(columns: Columns, filling: Filling) -> tuple[int, ...]:
+    """Write a filling as values of the columns."""
+    counts: Counter[object] = Counter()
+    class_of = {group: n for n, each in enumerate(columns.classes) for group in each.groups}
+    for group, (stay, room, arrivals) in enumerate(filling.groups):
+        node = columns.node_of[room]
+        key = StayKey(node, stay.supply, stay.staying, stay.moves, stay.cost)
+        counts[class_of[group], key] += len(arrivals)
+        counts.update(ArrivalKey(node, each.supply, each.cost) for each in arrivals)
     return (
-        *(taken[each] for each in columns.choices),
-        *(flow.get(use, 0) for use in columns.uses),
-        *filled,
+        *(counts[each] for each in columns.stays),
+        *(counts[each] for each in columns.arrivals),
+        *(filling.flow.get(use, 0) for use in columns.uses),
     )
 
 
-def _choice(question: Question, columns: Columns, values: Sequence[int]) -> Choice:
-    """Read a solution; within a group, patterns with slices go to the smallest positions."""
-    chosen: list[list[Pattern]] = [[] for _ in question.groups]
-    for (group, pattern), count in zip(columns.choices, values, strict=False):
-        chosen[group] += [pattern] * count
-    uses = values[columns.first_use : columns.first_member]
+def _choice(columns: Columns, values: Sequence[int]) -> Choice:
+    """Read a solution: which GPU keeps and gets what; most comes to those that come first."""
+    question = columns.question
+    arriving: dict[int, deque[ArrivalKey]] = {}
+    coming = zip(columns.arrivals, values[columns.first_arrival : columns.first_use], strict=True)
+    for arrival_key, value in sorted(coming, key=lambda each: -sum(n for _, n in each[0].supply)):
+        arriving.setdefault(arrival_key.node, deque()).extend([arrival_key] * value)
+    joined: dict[tuple[int, int], Pattern] = {}
+    chosen: dict[int, Pattern] = {}
+    for member, stay, room in sorted(_stays(columns, values), key=lambda each: each[0]):
+        arrival = columns.arrival_of[room][arriving[columns.node_of[room]].popleft()]
+        pattern = joined.get((id(stay), id(arrival)))
+        if pattern is None:
+            pattern = joined[id(stay), id(arrival)] = join(stay, arrival)
+        chosen[member] = pattern
+    uses = values[columns.first_use :]
     flow = ((use, count) for use, count in zip(columns.uses, uses, strict=True) if count)
     return Choice(
-        patterns=tuple(tuple(sorted(group, key=lambda p: not p.slices)) for group in chosen),
+        patterns=tuple(tuple(chosen[m] for m in group.members) for group in question.groups),
         flow=tuple(sorted(flow)),
     )
+
+
+def _stays(columns: Columns, values: Sequence[int]) -> Iterator[tuple[int, Stay, Room]]:
+    """Say for each GPU what stays on it: most on those that come first."""
+    counts: dict[int, list[StayKey]] = {}
+    for (number, key), value in zip(columns.stays, values, strict=False):
+        counts.setdefault(number, []).extend([key] * value)
+    for number, each in enumerate(columns.classes):
+        for (member, group), key in zip(_members(columns, each), counts[number], strict=True):
+            yield member, *columns.stay_of[group][key]
+
+
+def _members(columns: Columns, each: SiteClass) -> list[tuple[int, int]]:
+    """List the GPUs of a class with their groups, by position."""
+    groups = columns.question.groups
+    return sorted((member, number) for number in each.groups for member in groups[number].members)

@@ -1,19 +1,19 @@
 """The machine as the planner sees it: which slices are ours, whose they are, what is to be served.
 
-Separate from the packing, which knows neither UUIDs nor replicas. Everything is ordered by GPU
-index and placement; UUIDs are compared, never sorted, so that renaming them changes nothing.
+Separate from the packing, which knows neither UUIDs nor replicas (`gpuslice.planner.asking` puts a
+situation in its words). Everything is ordered by GPU index and placement; UUIDs are compared, never
+sorted, so that renaming them changes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from gpuslice.errors import PlanningError, UnknownGpuError
+from gpuslice.model.demand import Demand, ReplicaId, Rules
 from gpuslice.model.geometry import Geometry
-from gpuslice.model.gpu import Gpu, Observed, Slice, SliceKey
-from gpuslice.model.plan import Demand, Owned, ReplicaId
-from gpuslice.planner.question import OwnPlace, Question, Site, SiteGroup
+from gpuslice.model.gpu import Gpu, Observed, Slice
+from gpuslice.model.plan import Owned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,6 @@ class OwnSlice:
 
     Attributes:
         slice: The slice.
-        profile: Its profile name.
         incumbent: The replica that runs on it and is still wanted there, or None.
     """
 
@@ -49,9 +48,9 @@ class Ground:
 
     gpu: Gpu
     usable: bool
-    foreign: tuple[Slice, ...]
-    own: tuple[OwnSlice, ...]
-    doomed: tuple[Slice, ...]
+    foreign: tuple[Slice, ...] = ()
+    own: tuple[OwnSlice, ...] = ()
+    doomed: tuple[Slice, ...] = ()
 
     @property
     def geometry(self) -> Geometry:
@@ -71,170 +70,134 @@ class Situation:
 
     Attributes:
         grounds: GPUs the stack may use, and GPUs that still hold slices of ours, by index.
-        demands: What is asked for, most important first.
+        demands: What is asked for, as it was asked.
+        rules: What a plan has to keep to.
+        prices: What each product costs when it is in use; 1 for each where there are no prices.
+        running: Every replica recorded for a slice that is there, wherever it lies.
     """
 
     grounds: tuple[Ground, ...]
     demands: tuple[Demand, ...]
+    rules: Rules = field(default_factory=Rules)
+    prices: Mapping[str, int] = field(default_factory=dict)
+    running: frozenset[ReplicaId] = frozenset()
 
     @property
-    def incumbents(self) -> tuple[tuple[ReplicaId, Slice], ...]:
-        """Every running replica that could stay where it is, with its slice."""
-        return tuple(
-            (own.incumbent, own.slice)
-            for ground in self.grounds
-            for own in ground.own
-            if own.incumbent is not None
+    def incumbents(self) -> Iterator[tuple[ReplicaId, Ground, OwnSlice]]:
+        """Walk every running replica that could stay where it is."""
+        for ground in self.grounds:
+            for own in ground.own:
+                if own.incumbent is not None:
+                    yield own.incumbent, ground, own
+
+    def could_meet(self, demand: Demand) -> bool:
+        """Tell whether a target could be met, were all the room there for it."""
+        target = demand.target
+        if target is None:
+            return True
+        boards = {(g.gpu.name, id(g.geometry)): g for g in self.grounds if g.usable}
+        rates = (
+            target.rate(profile, ground.gpu.name)
+            for ground in boards.values()
+            for profile in ground.geometry.profiles
         )
+        return demand.replicas * max(rates, default=0) >= target.milli_per_s
 
 
 def survey(
-    observed: Observed,
-    demands: Sequence[Demand],
-    owned: Sequence[Owned],
-    gpus: Collection[str] | None,
+    observed: Observed, demands: Sequence[Demand], owned: Sequence[Owned], rules: Rules
 ) -> Situation:
-    """Sort what is observed into ours and foreign, staying and going.
-
-    Raises:
-        PlanningError: A model is asked for twice.
-        UnknownGpuError: A chosen GPU is not in the machine.
-    """
-    _check_input(observed, demands, gpus)
-    replica_of = {record.slice: record.replica for record in owned}
-    seated: set[ReplicaId] = set()
+    """Sort what is observed into ours and foreign, staying and going."""
+    tenants = _Tenants(demands, owned)
     grounds = []
+    prices: dict[str, int] = {}
+    stated = dict(rules.prices.milli_per_hour) if rules.prices is not None else None
     for gpu in sorted(observed.gpus, key=lambda gpu: gpu.index):
-        usable = can_be_sliced(gpu) and (gpus is None or gpu.uuid in gpus)
-        if usable or any(s.key in replica_of for s in gpu.slices):
-            grounds.append(_ground(gpu, usable, replica_of, demands, seated))
-    return Situation(grounds=tuple(grounds), demands=tuple(demands))
-
-
-def ask(situation: Situation, *, settled: bool) -> Question:
-    """Put the situation as a question to the packing.
-
-    Args:
-        situation: The situation.
-        settled: True when every running replica is to stay where it is; only the others are then
-            in question.
-    """
-    staying = [replica for replica, _ in situation.incumbents] if settled else []
-    wanted = tuple(
-        demand.replicas - sum(1 for replica in staying if replica.model == demand.model)
-        for demand in situation.demands
+        usable = can_be_sliced(gpu) and rules.allow(gpu.uuid)
+        if usable or any(tenants.own(slice_) for slice_ in gpu.slices):
+            grounds.append(_ground(gpu, usable, tenants))
+            prices[gpu.name] = 1 if stated is None else stated.get(gpu.name, 0)
+    return Situation(
+        grounds=tuple(grounds),
+        demands=tuple(demands),
+        rules=rules,
+        prices=prices,
+        running=tenants.running(ground.gpu for ground in grounds),
     )
-    members: dict[Site, list[int]] = {}
-    for position, ground in enumerate(situation.grounds):
-        if ground.usable:
-            members.setdefault(_site(situation, ground, wanted, settled), []).append(position)
-    groups = tuple(SiteGroup(site=site, members=tuple(at)) for site, at in members.items())
-    return Question(groups=groups, wanted=wanted)
 
 
 def can_be_sliced(gpu: Gpu) -> bool:
     """Tell whether a GPU has MIG and offers at least one profile."""
-    return gpu.mig is not None and gpu.geometry is not None and gpu.geometry.memory_slices > 0
+    if gpu.mig is None or gpu.geometry is None:
+        return False
+    return any(profile.placements for profile in gpu.geometry.profiles)
 
 
-def _check_input(
-    observed: Observed, demands: Sequence[Demand], gpus: Collection[str] | None
-) -> None:
-    models = [demand.model for demand in demands]
-    twice = sorted({model for model in models if models.count(model) > 1})
-    if twice:
-        raise PlanningError(
-            f"asked for twice: {', '.join(twice)}",
-            hint="Ask once for each model and say how many replicas.",
-        )
-    missing = sorted(set(gpus or ()) - {gpu.uuid for gpu in observed.gpus})
-    if missing:
-        raise UnknownGpuError(
-            f"not in this machine: {', '.join(missing)}",
-            hint="Choose among: " + ", ".join(gpu.uuid for gpu in observed.gpus) + ".",
-        )
+class _Tenants:
+    """Whose slices are whose; owned by one survey, which hands out each replica once."""
+
+    def __init__(self, demands: Sequence[Demand], owned: Sequence[Owned]) -> None:
+        self._replica_of = {record.slice: record.replica for record in owned}
+        self._demand_of = {demand.model: demand for demand in demands}
+        self._seated: set[ReplicaId] = set()
+        self._accepted: dict[tuple[str, str, str, int], bool] = {}
+
+    def own(self, slice_: Slice) -> bool:
+        """Tell whether a slice is ours."""
+        return bool(self._replica_of) and slice_.key in self._replica_of
+
+    def running(self, gpus: Iterable[Gpu]) -> frozenset[ReplicaId]:
+        """List the replicas that have a slice on some GPU, wanted there or not."""
+        if not self._replica_of:
+            return frozenset()
+        found = (self._replica_of.get(s.key) for gpu in gpus for s in gpu.slices)
+        return frozenset(replica for replica in found if replica is not None)
+
+    def incumbent(self, gpu: Gpu, slice_: Slice) -> ReplicaId | None:
+        """Return the replica recorded for a slice, if it is still wanted and fits."""
+        replica = self._replica_of[slice_.key]
+        demand = self._demand_of.get(replica.model) if replica is not None else None
+        if replica is None or demand is None or replica in self._seated:
+            return None
+        if not 0 <= replica.replica < demand.replicas or not self._fits(gpu, slice_, demand):
+            return None
+        self._seated.add(replica)
+        return replica
+
+    def _fits(self, gpu: Gpu, slice_: Slice, demand: Demand) -> bool:
+        """Tell whether a demand accepts a slice; each question is asked once."""
+        key = (demand.model, slice_.profile, gpu.name, id(gpu.geometry))
+        if key not in self._accepted:
+            profile = gpu.geometry.named(slice_.profile) if gpu.geometry is not None else None
+            self._accepted[key] = profile is not None and demand.accepts(profile, gpu.name)
+        return self._accepted[key]
 
 
-def _ground(
-    gpu: Gpu,
-    usable: bool,
-    replica_of: Mapping[SliceKey, ReplicaId | None],
-    demands: Sequence[Demand],
-    seated: set[ReplicaId],
-) -> Ground:
-    """Sort the slices of one GPU; ``seated`` gains the replicas that could stay on it."""
-    ours = sorted(
-        (s for s in gpu.slices if s.key in replica_of),
-        key=lambda s: (s.placement, s.gpu_instance_id),
-    )
-    staying = [s for s in ours if usable and _could_serve(gpu, s)]
-    own = (
-        OwnSlice(slice=s, incumbent=_incumbent(gpu, s, replica_of[s.key], demands, seated))
-        for s in staying
-    )
+def _ground(gpu: Gpu, usable: bool, tenants: _Tenants) -> Ground:
+    """Sort the slices of one GPU."""
+    if not gpu.slices:
+        return Ground(gpu=gpu, usable=usable)
+    ours: list[Slice] = []
+    foreign: list[Slice] = []
+    for slice_ in sorted(gpu.slices, key=_place):
+        (ours if tenants.own(slice_) else foreign).append(slice_)
+    own, doomed = [], []
+    for slice_ in ours:
+        if usable and _could_serve(gpu, slice_):
+            own.append(OwnSlice(slice=slice_, incumbent=tenants.incumbent(gpu, slice_)))
+        else:
+            doomed.append(slice_)
     return Ground(
-        gpu=gpu,
-        usable=usable,
-        foreign=tuple(s for s in gpu.slices if s.key not in replica_of),
-        own=tuple(own),
-        doomed=tuple(s for s in ours if s not in staying),
+        gpu=gpu, usable=usable, foreign=tuple(foreign), own=tuple(own), doomed=tuple(doomed)
     )
+
+
+def _place(slice_: Slice) -> tuple[int, int, int]:
+    """Order slices of one GPU, however they were listed."""
+    return slice_.placement.start, slice_.placement.size, slice_.gpu_instance_id
 
 
 def _could_serve(gpu: Gpu, slice_: Slice) -> bool:
     """Tell whether a slice is whole and of a profile that the GPU still offers."""
     assert gpu.geometry is not None
     return slice_.compute_instance_id is not None and gpu.geometry.named(slice_.profile) is not None
-
-
-def _incumbent(
-    gpu: Gpu,
-    slice_: Slice,
-    replica: ReplicaId | None,
-    demands: Sequence[Demand],
-    seated: set[ReplicaId],
-) -> ReplicaId | None:
-    """Return the replica recorded for a slice, if it is still wanted and fits; each only once."""
-    assert gpu.geometry is not None
-    profile = gpu.geometry.named(slice_.profile)
-    demand = next((d for d in demands if replica is not None and d.model == replica.model), None)
-    if replica is None or demand is None or profile is None or replica in seated:
-        return None
-    if not 0 <= replica.replica < demand.replicas or not demand.accepts(profile):
-        return None
-    seated.add(replica)
-    return replica
-
-
-def _site(situation: Situation, ground: Ground, wanted: tuple[int, ...], settled: bool) -> Site:
-    """Describe a GPU to the packing, without its name."""
-    fixed = [(s.profile, s.placement) for s in ground.foreign]
-    frozen = [own for own in ground.own if settled and own.incumbent is not None]
-    numbers = {demand.model: number for number, demand in enumerate(situation.demands)}
-    menu = (
-        (
-            profile.name,
-            tuple(
-                number
-                for number, demand in enumerate(situation.demands)
-                if wanted[number] > 0 and demand.accepts(profile)
-            ),
-        )
-        for profile in ground.geometry.profiles
-    )
-    return Site(
-        geometry=ground.geometry,
-        mig_on=ground.mig_on,
-        fixed=tuple(sorted(fixed + [(own.profile, own.slice.placement) for own in frozen])),
-        holds_ours=bool(frozen),
-        own=tuple(
-            OwnPlace(
-                profile=own.profile,
-                placement=own.slice.placement,
-                incumbent=-1 if own.incumbent is None else numbers[own.incumbent.model],
-            )
-            for own in ground.own
-            if own not in frozen
-        ),
-        menu=tuple((name, accepts) for name, accepts in menu if accepts),
-    )

@@ -1,10 +1,8 @@
 """The steps that carry a plan out, in an order in which each is legal, and as a person would type.
 
-Separate from the plan, which is a state to reach, and from applying, which has effects.
-
-The order: MIG modes first, as they fail most and nothing is lost yet; then slices that can come
-while everything else still lies where it is; then slices that go; then slices that come into their
-room.
+Separate from the plan, which is a state to reach, and from applying, which has effects. MIG modes
+come first, as they fail most and nothing is lost yet; the order of everything else is that of
+`gpuslice.planner.ordering`.
 """
 
 from __future__ import annotations
@@ -13,8 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
+from gpuslice.model.demand import ReplicaId
 from gpuslice.model.gpu import Gpu, Observed, Slice
-from gpuslice.model.plan import Plan, PlannedSlice, ReplicaId
+from gpuslice.model.plan import Plan, PlannedSlice
+from gpuslice.planner.ordering import order
+from gpuslice.planner.precedence import Moves, place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,21 +59,20 @@ Step = EnableMig | DestroySlice | CreateSlice
 def steps(plan: Plan) -> tuple[Step, ...]:
     """Order the steps of a plan so that each is legal when its turn comes.
 
-    A plan does not carry the geometry, so a slice that comes waits for every slice that goes from
-    its GPU and might forbid it: by place, by count of its profile, or by media engines. Waiting
-    without need is legal too.
+    Slices come before others go wherever there is room for both: first all that nothing blocks,
+    then GPU by GPU. Only where a replica's new slice cannot come before its old one has gone
+    (``pause`` in `Plan.servers`) is it the other way round.
     """
-    replicas = {seat.created: seat.replica for seat in plan.seats if seat.created is not None}
-    creates = [
-        (CreateSlice(planned=new, replica=replicas.get(new)), gpu.destroy)
-        for gpu in plan.gpus
-        for new in gpu.create
-    ]
+    origins = {s.replica: s.origin for s in plan.servers if s.origin is not None}
+    replicas = {place(s.created): s.replica for s in plan.seats if s.created is not None}
     return (
         *(EnableMig(gpu_uuid=gpu.gpu_uuid) for gpu in plan.gpus if gpu.enable_mig),
-        *(step for step, going in creates if not _blocked(step.planned, going)),
-        *(DestroySlice(slice=gone) for gpu in plan.gpus for gone in gpu.destroy),
-        *(step for step, going in creates if _blocked(step.planned, going)),
+        *(
+            DestroySlice(slice=change)
+            if isinstance(change, Slice)
+            else CreateSlice(planned=change, replica=replicas.get(place(change)))
+            for change in order(plan.gpus, Moves(plan.seats, origins)).changes
+        ),
     )
 
 
@@ -120,18 +120,3 @@ def by_hand(step: Step, observed: Observed) -> str:
 
 def _index(gpus: Sequence[Gpu], uuid: str) -> int:
     return next(gpu.index for gpu in gpus if gpu.uuid == uuid)
-
-
-def _blocked(planned: PlannedSlice, going: Sequence[Slice]) -> bool:
-    """Tell whether a slice may have to wait until others have gone."""
-    return any(_in_the_way(planned, gone) for gone in going)
-
-
-def _in_the_way(planned: PlannedSlice, gone: Slice) -> bool:
-    """Tell whether a slice that goes may forbid one that comes: by place, count or engines."""
-    return (
-        planned.placement.overlaps(gone.placement)
-        or planned.profile == gone.profile
-        or "me" in planned.profile
-        or "me" in gone.profile
-    )

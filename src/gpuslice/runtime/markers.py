@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpuslice.model.plan import ReplicaId
+from gpuslice.model.demand import ReplicaId
 from gpuslice.model.server import Launch, Role, process_name
 
 MACHINE = "GPUSLICE_MACHINE"

@@ -1,4 +1,4 @@
-"""The fleet file: GPUs one might buy, by board and number, for planning without any hardware.
+"""The fleet file: GPUs to plan on, and GPUs that may be added, for planning without any hardware.
 
 Separate from the stack file on purpose. A stack says what to serve and can be carried out; a fleet
 says on what to imagine it, and never can. It is as strict, and read by the same reader.
@@ -6,8 +6,8 @@ says on what to imagine it, and never can. It is as strict, and read by the same
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -16,15 +16,13 @@ from pydantic import BeforeValidator, Field, Strict
 from gpuslice.errors import UnknownBoardError
 from gpuslice.hardware import Board, board, load_boards
 from gpuslice.stack import notation
+from gpuslice.stack.fleet_rules import EXAMPLE, LISTS, MAX_GPUS, fleet_problems
 from gpuslice.stack.form import Form, Section
-from gpuslice.stack.problem import Problem, did_you_mean, shortened
-from gpuslice.stack.read import read_bytes, understand
-from gpuslice.stack.rules import price_breaches
-from gpuslice.stack.schema import FileSection, PriceEntry
-from gpuslice.stack.tree import Document, Listing, Scalar, Table, plain
-
-MAX_GPUS = 4096
-"""The largest fleet that is planned in the time a person waits for a prompt."""
+from gpuslice.stack.problem import KeyPath, Problem, did_you_mean, shortened
+from gpuslice.stack.read import read_bytes, report, understand
+from gpuslice.stack.schema import PriceEntry
+from gpuslice.stack.section import FileSection
+from gpuslice.stack.tree import Document
 
 
 def _board_key(value: object) -> object:
@@ -66,24 +64,47 @@ class FleetEntry(FileSection):
     )
 
 
-class Fleet(FileSection):
-    """A fleet file: the GPUs to plan on, in the order of their indexes."""
+Entries = Annotated[tuple[FleetEntry, ...], Strict(strict=False)]  # YAML gives lists
 
-    gpus: Annotated[tuple[FleetEntry, ...], Strict(strict=False)] = Field(  # YAML gives lists
+
+class Fleet(FileSection):
+    """A fleet file: the GPUs to plan on, in the order of their indexes, and those to be had."""
+
+    gpus: Entries = Field(
+        default=(),
         title="GPUs",
         description="The GPUs, board by board; their indexes count from 0 in this order.",
         examples=[[{"board": "h200", "count": 4}, {"board": "a100-80gb", "count": 2}]],
     )
+    may_add: Entries = Field(
+        default=(),
+        title="GPUs that may be added",
+        description=(
+            "GPUs that are not there, but may be added where the others do not suffice; as few "
+            "and as cheap ones as will do. Their indexes follow those of `gpus`."
+        ),
+        examples=[[{"board": "h200", "count": 4}]],
+    )
 
     @property
     def boards(self) -> tuple[Board, ...]:
-        """The board of every GPU, by index."""
-        return tuple(board(entry.board) for entry in self.gpus for _ in range(entry.count))
+        """The board of every GPU that is there, by index."""
+        return _boards(self.gpus)
+
+    @property
+    def addable_boards(self) -> tuple[Board, ...]:
+        """The board of every GPU that may be added, in the order of the file."""
+        return _boards(self.may_add)
 
     @property
     def prices(self) -> dict[str, PriceEntry]:
         """The prices that the file gives, by product name."""
-        return {board(e.board).names[0]: e.price for e in self.gpus if e.price is not None}
+        entries = (*self.gpus, *self.may_add)
+        return {board(e.board).names[0]: e.price for e in entries if e.price is not None}
+
+
+def _boards(entries: tuple[FleetEntry, ...]) -> tuple[Board, ...]:
+    return tuple(board(entry.board) for entry in entries for _ in range(entry.count))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,10 +114,12 @@ class LoadedFleet:
     Attributes:
         fleet: What the file says.
         path: The file, as it was named.
+        document: The file as a tree, for the places of values.
     """
 
     fleet: Fleet
     path: Path
+    document: Document = field(repr=False, compare=False)
 
 
 def load_fleet(path: Path) -> LoadedFleet:
@@ -106,8 +129,8 @@ def load_fleet(path: Path) -> LoadedFleet:
         StackNotFoundError: There is no such file.
         StackError: It cannot be used as it is; ``details`` has every problem with its line.
     """
-    data = read_bytes(path, FLEET_FORM)
-    return LoadedFleet(fleet=parse_fleet(data, file=str(path)), path=path)
+    fleet, document = _understood(read_bytes(path, FLEET_FORM), str(path))
+    return LoadedFleet(fleet=fleet, path=path, document=document)
 
 
 def parse_fleet(data: bytes, *, file: str = "fleet.yaml") -> Fleet:
@@ -116,100 +139,69 @@ def parse_fleet(data: bytes, *, file: str = "fleet.yaml") -> Fleet:
     Raises:
         StackError: It cannot be used as it is; ``details`` has every problem with its line.
     """
-    fleet, _ = understand(data, FLEET_FORM, file=file)
+    return _understood(data, file)[0]
+
+
+def check_prices(loaded: LoadedFleet, unpriced: Collection[str]) -> None:
+    """Refuse a fleet of which some products have a price and others none.
+
+    A plan would hold money against numbers of GPUs.
+
+    Args:
+        loaded: The fleet.
+        unpriced: Product names that have no price, neither here nor in the stack file.
+
+    Raises:
+        StackError: ``details`` names the first entry of every such product with its line.
+    """
+    found: dict[str, Problem] = {}
+    products: set[str] = set()
+    for path, entry in _entries(loaded.fleet):
+        product = board(entry.board).names[0]
+        products.add(product)
+        if product in unpriced and product not in found:
+            text = f"the {product} has no price, and others of the fleet have one; write price here"
+            mark = loaded.document.mark(path)
+            found[product] = Problem(mark=mark, path=path, text=f"{text}, or in the stack file")
+    if found and len(found) < len(products):
+        raise report(list(found.values()), FLEET_FORM, str(loaded.path))
+
+
+def _entries(fleet: Fleet) -> Iterator[tuple[KeyPath, FleetEntry]]:
+    for key, entries in zip(LISTS, (fleet.gpus, fleet.may_add), strict=True):
+        yield from (((key, number), entry) for number, entry in enumerate(entries))
+
+
+def _understood(data: bytes, file: str) -> tuple[Fleet, Document]:
+    fleet, document = understand(data, FLEET_FORM, file=file)
     assert isinstance(fleet, Fleet), "the form's schema is Fleet"
-    return fleet
-
-
-def _rule_problems(document: Document) -> list[Problem]:
-    """Find what is wrong between values; any of them may be wrong, so speak only where sure."""
-    gpus = document.node(("gpus",))
-    entries = gpus.items if isinstance(gpus, Listing) else ()
-    tables = [(n, entry) for n, entry in enumerate(entries) if isinstance(entry, Table)]
-    empty = isinstance(gpus, Listing) and not gpus.items
-    return [
-        *([_no_gpus(document)] if empty else []),
-        *_price_problems(document, tables),
-        *_second_prices(document, tables),
-        *_too_many(document, tables),
-    ]
-
-
-def _no_gpus(document: Document) -> Problem:
-    """Say that the list is empty; pydantic would say it of a list of wrong entries as well."""
-    text = f"is empty; {FLEET_FORM.needed}"
-    return Problem(mark=document.mark(("gpus",)), path=("gpus",), text=text)
-
-
-_Tables = list[tuple[int, Table]]
-
-
-def _price_problems(document: Document, tables: _Tables) -> Iterator[Problem]:
-    for number, _ in tables:
-        node = document.node(("gpus", number, "price"))
-        raw = plain(node) if isinstance(node, Table) else None
-        for breach in price_breaches(raw) if isinstance(raw, dict) else ():
-            path = ("gpus", number, "price", *breach.path)
-            yield Problem(mark=document.mark(path), path=path, text=breach.text)
-
-
-def _second_prices(document: Document, tables: _Tables) -> Iterator[Problem]:
-    """Find boards with two prices: a cost report knows each product by one."""
-    first: dict[object, tuple[int, object]] = {}
-    for number, _ in tables:
-        path = ("gpus", number, "price")
-        node = document.node(path)
-        key = _written_board(document, number)
-        if not isinstance(node, Table) or key is None:
-            continue
-        line, price = first.setdefault(key, (node.mark.line, plain(node)))
-        if price != plain(node):
-            text = f"{key} has another price on line {line}; a board has one price"
-            yield Problem(mark=document.mark(path), path=path, text=text)
-
-
-def _written_board(document: Document, number: int) -> str | None:
-    """Return the board of an entry by its first key, or None where it names none."""
-    node = document.node(("gpus", number, "board"))
-    try:
-        return board(node.text).key if isinstance(node, Scalar) else None
-    except UnknownBoardError:
-        return None
-
-
-def _too_many(document: Document, tables: _Tables) -> Iterator[Problem]:
-    total = 0
-    for number, _ in tables:
-        node = document.node(("gpus", number, "count"))
-        count = node.value if isinstance(node, Scalar) else 1
-        usable = isinstance(count, int) and not isinstance(count, bool) and 1 <= count <= MAX_GPUS
-        total += count if usable and isinstance(count, int) else 0
-        if total > MAX_GPUS:
-            path = ("gpus", number)
-            text = f"makes {total:,} GPUs; a fleet has at most {MAX_GPUS:,}"
-            yield Problem(mark=document.mark(path), path=path, text=text)
-            return
+    return fleet, document
 
 
 FLEET_FORM = Form(
     kind="fleet file",
     schema=Fleet,
-    wanted="a fleet file is a mapping with the key gpus",
-    empty="the file is empty; write for instance: gpus: [{board: h200, count: 4}]",
-    hint="correct the lines named above; a fleet file is like: gpus: [{board: h200, count: 4}]",
-    missing_hint="write one, such as: gpus: [{board: h200, count: 4}]",
-    needed="a fleet is like gpus: [{board: h200, count: 4}]",
+    wanted="a fleet file is a mapping with the keys gpus and may_add",
+    empty=f"the file is empty; write for instance: {EXAMPLE}",
+    hint=f"correct the lines named above; a fleet file is like: {EXAMPLE}",
+    missing_hint=f"write one, such as: {EXAMPLE}",
+    needed=f"a fleet is like {EXAMPLE}",
     list_example="[{board: h200, count: 4}]",
     sections=(
-        Section(path=("gpus", None), place="gpus[…]", schema=FleetEntry),
-        Section(path=("gpus", None, "price"), place="gpus[…].price", schema=PriceEntry),
+        *(Section(path=(key, None), place=f"{key}[…]", schema=FleetEntry) for key in LISTS),
+        *(
+            Section(path=(key, None, "price"), place=f"{key}[…].price", schema=PriceEntry)
+            for key in LISTS
+        ),
     ),
     elsewhere={
         "models": "models stand in the stack file, which is named with --file",
         "prices": "write price beside the board, or prices in the stack file",
         "product": "did you mean 'board'?",
         "replicas": "did you mean 'count'?",
+        "drain": "GPUs to be emptied stand in the stack file, or are named with --drain",
+        **dict.fromkeys(("add", "addable", "buy", "optional"), "did you mean 'may_add'?"),
         "<<": "merge keys are not supported; write the keys out",
     },
-    rules=_rule_problems,
+    rules=fleet_problems,
 )

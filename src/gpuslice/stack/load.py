@@ -7,16 +7,22 @@ is looked at in `sources`, not here.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from gpuslice.stack.form import Form, Section
 from gpuslice.stack.loaded import LoadedStack
-from gpuslice.stack.problem import Problem
+from gpuslice.stack.problem import KeyPath, Problem
 from gpuslice.stack.read import read_bytes, understand
-from gpuslice.stack.rules import model_breaches, price_breaches
-from gpuslice.stack.schema import GatewayEntry, ModelEntry, PriceEntry, Stack
-from gpuslice.stack.tree import Document, Table, plain
+from gpuslice.stack.rules import (
+    Breach,
+    model_breaches,
+    neighbour_breaches,
+    price_breaches,
+    target_breaches,
+)
+from gpuslice.stack.schema import GatewayEntry, ModelEntry, PriceEntry, Stack, TargetEntry
+from gpuslice.stack.tree import Document, plain
 
 __all__ = ["STACK_FORM", "LoadedStack", "load_stack", "parse_stack"]
 
@@ -68,13 +74,25 @@ def _rule_problems(document: Document) -> list[Problem]:
 
 
 def _breaches(document: Document) -> Iterator[Problem]:
-    for section, breaches in (("models", model_breaches), ("prices", price_breaches)):
-        below = document.node((section,))
-        for entry in below.entries if isinstance(below, Table) else ():
-            raw = plain(entry.node)
-            for breach in breaches(raw) if isinstance(raw, dict) else ():
-                path = (section, entry.key, *breach.path)
-                yield Problem(mark=document.mark(path), path=path, text=breach.text)
+    for path, table in document.tables():
+        if rules := _rules_for(path):
+            for breach in rules({entry.key: plain(entry.node) for entry in table.entries}):
+                whole = (*path, *breach.path)
+                yield Problem(mark=document.mark(whole), path=whole, text=breach.text)
+
+
+def _rules_for(path: KeyPath) -> Callable[[Mapping[str, object]], list[Breach]] | None:
+    match path:
+        case ("models",):
+            return neighbour_breaches
+        case ("models", _):
+            return model_breaches
+        case ("models", _, "target"):
+            return target_breaches
+        case ("prices", _):
+            return price_breaches
+        case _:
+            return None
 
 
 _KEYS_FILE = (
@@ -93,6 +111,7 @@ STACK_FORM = Form(
     list_example='["--flag", "value"]',
     sections=(
         Section(path=("models", None), place="models.NAME", schema=ModelEntry),
+        Section(path=("models", None, "target"), place="models.NAME.target", schema=TargetEntry),
         Section(path=("gateway",), place="gateway", schema=GatewayEntry),
         Section(path=("prices", None), place="prices.PRODUCT", schema=PriceEntry),
     ),
@@ -108,6 +127,12 @@ STACK_FORM = Form(
         "env": "did you mean 'environment'?",
         "profile": "did you mean 'slice'?",
         "vram": "did you mean 'memory'?",
+        "compute_slices": "did you mean 'compute'?",
+        "weight": "did you mean 'priority'?",
+        "affinity": "did you mean 'near'?",
+        "anti_affinity": "did you mean 'away'? or 'spread', for its own replicas?",
+        "cordon": "did you mean 'drain'?",
+        "may_add": "GPUs that may be added stand in a fleet file, for 'gpuslice plan --fleet'",
         "image": "gpuslice starts processes, not containers; use engine and args",
         "<<": "merge keys are not supported; write the keys out",
     },

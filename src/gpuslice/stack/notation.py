@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import re
-from decimal import Decimal
-from typing import Literal, Self
+from collections.abc import Sequence
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any, Literal, Self
 
 from pydantic_core import PydanticCustomError
 
@@ -28,6 +29,8 @@ CURRENCY_PATTERN = r"^[A-Z]{3}$"
 _MIB = 1024**2
 _UNITS = {"MiB": _MIB, "GiB": 1024**3, "TiB": 1024**4, "MB": 1000**2, "GB": 1000**3}
 _LARGEST_MIB = 16 * 1024**2  # 16 TiB: beyond any GPU, and small enough for every sum
+_MOST_SLICES = 64  # more than any GPU holds
+_LARGEST_INDEX = 99_999  # of the largest fleet on paper
 _GPU_UUID = re.compile(r"GPU-[0-9a-fA-F-]{8,}")
 _OUR_VARIABLES = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -88,6 +91,46 @@ def profile_name(value: object) -> object:
     raise NotationError(f"'{shortened(value)}' is not a profile name{_profile_advice(value)}")
 
 
+def several_profiles(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Check a list of profiles, any of which will do."""
+    if not names:
+        raise NotationError("names no profile; write a list such as [1g.10gb, 2g.20gb]")
+    if doubles := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise NotationError("; ".join(f"names {name} more than once" for name in doubles))
+    return names
+
+
+def product_name(value: str) -> str:
+    """Check the name of a product; whether a GPU is called so is not asked here."""
+    if not value.strip():
+        raise NotationError("names no product; 'gpuslice gpus' shows them")
+    return value
+
+
+def not_empty(value: dict[str, Any]) -> dict[str, Any]:
+    """Check that a mapping has something in it."""
+    if not value:
+        raise NotationError("is empty; give it a value or leave the line out")
+    return value
+
+
+def spread(value: object) -> int | None:
+    """Turn ``true`` or a number into how many replicas may lie on one GPU; None for any number."""
+    if value is None or value is False:
+        return None
+    if value is True:
+        return 1
+    if isinstance(value, int) and 1 <= value <= _MOST_SLICES:
+        return value
+    wanted = f"true (one replica on a GPU), or at most how many, from 1 to {_MOST_SLICES}"
+    raise NotationError(f"must be {wanted}, not {_shown(value)}")
+
+
+def milli(value: float) -> int:
+    """Turn a number with decimals into thousandths, rounded half up."""
+    return int((Decimal(str(value)) * 1000).to_integral_value(ROUND_HALF_UP))
+
+
 def gpu_choice(value: object) -> GpuChoice:
     """Check ``all`` or a list of indexes and UUIDs."""
     if value == "all":
@@ -96,12 +139,14 @@ def gpu_choice(value: object) -> GpuChoice:
         raise NotationError(f"must be 'all' or a list such as [0, 1], not {_shown(value)}")
     if not value:
         raise NotationError("names no GPU; write 'all' or a list such as [0, 1]")
-    wrong = [f"{_shown(item)} {said}" for item in value if (said := _gpu_problem(item))]
-    doubles = dict.fromkeys(item for item in value if not wrong and value.count(item) > 1)
-    if wrong or doubles:
-        wrong += [f"names {item} more than once" for item in doubles]
-        raise NotationError("; ".join(dict.fromkeys(wrong)))
-    return tuple(value)
+    return _named_gpus(value)
+
+
+def drained_gpus(value: object) -> tuple[int | str, ...]:
+    """Check a list of indexes and UUIDs; an empty one names none."""
+    if not isinstance(value, list | tuple):
+        raise NotationError(f"must be a list such as [0, 1], not {_shown(value)}")
+    return _named_gpus(value)
 
 
 def written_gpus(choice: GpuChoice) -> str | list[int | str]:
@@ -149,9 +194,18 @@ def _measured_mib(text: str) -> int:
     return math.ceil(amount * _UNITS[unit] / _MIB)
 
 
+def _named_gpus(value: Sequence[Any]) -> tuple[int | str, ...]:
+    wrong = [f"{_shown(item)} {said}" for item in value if (said := _gpu_problem(item))]
+    doubles = [] if wrong else [item for item in dict.fromkeys(value) if value.count(item) > 1]
+    if wrong or doubles:
+        wrong += [f"names {item} more than once" for item in doubles]
+        raise NotationError("; ".join(dict.fromkeys(wrong)))
+    return tuple(value)
+
+
 def _gpu_problem(value: object) -> str:
     """Say why a value names no GPU, or ""."""
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1024:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST_INDEX:
         return ""
     if isinstance(value, str) and _GPU_UUID.fullmatch(value):
         return ""

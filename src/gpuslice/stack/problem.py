@@ -72,7 +72,13 @@ def shortened(text: str) -> str:
     return shown if len(shown) <= _LONGEST_SHOWN else shown[: _LONGEST_SHOWN - 1] + "…"
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Suggest the known word that was probably meant: ``; did you mean 'x'?``, or ""."""
-    close = difflib.get_close_matches(word, list(known), n=1)
+def did_you_mean(word: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
+    """Suggest the known word that was probably meant: ``; did you mean 'x'?``, or "".
+
+    Args:
+        word: What was written.
+        known: What might have been meant.
+        likeness: From 0 to 1; the default is difflib's own.
+    """
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=likeness)
     return f"; did you mean '{close[0]}'?" if close else ""

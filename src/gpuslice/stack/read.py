@@ -58,7 +58,7 @@ def understand(data: bytes, form: Form, *, file: str) -> tuple[BaseModel, Docume
         StackError: It cannot be used as it is; ``details`` has every problem with its line.
     """
     if problem := _not_text(data, form):
-        raise _error([problem], form, file)
+        raise report([problem], form, file)
     document = parse_document(data.decode("utf-8-sig"), empty=form.empty)
     problems = list(document.problems)
     value = None
@@ -66,7 +66,7 @@ def understand(data: bytes, form: Form, *, file: str) -> tuple[BaseModel, Docume
         value, found = _held_against(document, form)
         problems += found
     if value is None or problems:
-        raise _error(problems, form, file)
+        raise report(problems, form, file)
     return value, document
 
 
@@ -123,7 +123,8 @@ def _empty_values(document: Document) -> Iterator[Problem]:
                 yield Problem(mark=entry.mark, path=(*path, entry.key), text=text)
 
 
-def _error(problems: list[Problem], form: Form, file: str) -> StackError:
+def report(problems: list[Problem], form: Form, file: str) -> StackError:
+    """Make one error of all problems of a file, in the order of their lines."""
     ordered = sorted(problems, key=lambda p: (p.mark, p.text))
     lines = dict.fromkeys(problem.render(file) for problem in ordered)
     count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"

@@ -1,4 +1,4 @@
-"""What must hold between the keys of one model, and of one price.
+"""What must hold between the keys of one model, between models, and in one price.
 
 Separate from the schema, because pydantic checks such rules only once every single value is right,
 and a stack file's problems are reported all at once. So a rule looks at raw values, tolerates
@@ -11,10 +11,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from string import Formatter
 
-from gpuslice.stack.problem import did_you_mean, shortened
+from gpuslice.stack import notation
+from gpuslice.stack.problem import KeyPath, did_you_mean, shortened
 
 PLACEHOLDERS = ("port", "model", "memory_mib", "uuid", "name", "context_tokens", "concurrency")
 """What gpuslice fills in between braces in ``command``."""
+
+
+_COMPARED, _LISTED = 200, 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,11 +26,11 @@ class Breach:
     """One broken rule.
 
     Attributes:
-        path: The value to change, below the model or the price; () is the whole.
+        path: The value to change, below what the rules were asked about; () is the whole.
         text: What is wrong and what would be right.
     """
 
-    path: tuple[str | int, ...]
+    path: KeyPath
     text: str
 
 
@@ -36,8 +40,42 @@ def model_breaches(model: Mapping[str, object]) -> list[Breach]:
     Args:
         model: The model's keys and values as they were written; any of them may be wrong.
     """
-    found = [*_slice_and_memory(model), *_what_to_serve(model), *_engine_and_model(model)]
-    return [*found, *_engine_and_command(model), *_placeholders(model.get("command"))]
+    return [
+        *_slice_and_size(model),
+        *_target_and_size(model),
+        *_target_and_throughput(model),
+        *_throughput(model.get("throughput")),
+        *_what_to_serve(model),
+        *_engine_and_model(model),
+        *_engine_and_command(model),
+        *_placeholders(model.get("command")),
+    ]
+
+
+def target_breaches(target: Mapping[str, object]) -> list[Breach]:
+    """Find every rule that a throughput target breaks."""
+    if "tokens_per_s" in target and "requests_per_s" in target:
+        text = "cannot stand beside tokens_per_s; keep one of them"
+        return [Breach(path=("requests_per_s",), text=text)]
+    if "tokens_per_s" not in target and "requests_per_s" not in target:
+        return [Breach(path=(), text="has no amount; write tokens_per_s or requests_per_s")]
+    return []
+
+
+def neighbour_breaches(models: Mapping[str, object]) -> list[Breach]:
+    """Find models that are near or away from one that is not there, or from themselves.
+
+    Args:
+        models: Every model's keys and values as they were written, by name.
+    """
+    return [
+        Breach(path=(name, *path), text=text)
+        for name, model in models.items()
+        if isinstance(model, Mapping)
+        for key in ("near", "away")
+        for path, other in _neighbours(model, key)
+        if (text := _wrong_neighbour(name, key, other, models))
+    ]
 
 
 def price_breaches(price: Mapping[str, object]) -> list[Breach]:
@@ -50,10 +88,92 @@ def price_breaches(price: Mapping[str, object]) -> list[Breach]:
     return []
 
 
-def _slice_and_memory(model: Mapping[str, object]) -> Iterator[Breach]:
-    if _given(model, "slice") and _given(model, "memory"):
+def _slice_and_size(model: Mapping[str, object]) -> Iterator[Breach]:
+    if not _given(model, "slice"):
+        return
+    if _given(model, "memory"):
         text = "cannot stand beside slice, which already says how much memory; keep one of them"
         yield Breach(path=("memory",), text=text)
+    if _given(model, "compute"):
+        text = "cannot stand beside slice, which already says how much compute; keep one of them"
+        yield Breach(path=("compute",), text=text)
+
+
+def _target_and_size(model: Mapping[str, object]) -> Iterator[Breach]:
+    for key in ("slice", "memory", "compute"):
+        if _given(model, "target") and _given(model, key):
+            text = "cannot stand beside target: throughput says which slices serve; leave it out"
+            yield Breach(path=(key,), text=text)
+    for key in ("pinned", "spread", "near", "away"):
+        if _given(model, "target") and _given(model, key):
+            text = "cannot stand beside target: where its slices lie follows from it; leave it out"
+            yield Breach(path=(key,), text=text)
+
+
+def _target_and_throughput(model: Mapping[str, object]) -> Iterator[Breach]:
+    target, throughput = _given(model, "target"), _given(model, "throughput")
+    if target and not throughput:
+        text = "needs throughput, what one slice gives, such as throughput: {1g.10gb: 120}"
+        yield Breach(path=("target",), text=text)
+    if throughput and not target:
+        text = "is only used with target; add for instance target: {tokens_per_s: 900}"
+        yield Breach(path=("throughput",), text=text)
+
+
+def _throughput(rates: object) -> Iterator[Breach]:
+    """Check the keys: profiles, or products with profiles below them."""
+    for key, rate in rates.items() if isinstance(rates, Mapping) else ():
+        if not isinstance(rate, Mapping):
+            yield from _profile((key,))
+        elif not str(key).strip():
+            yield Breach(path=("throughput", key), text="names no product")
+        else:
+            for name in rate:
+                yield from _profile((key, name))
+
+
+def _profile(path: KeyPath) -> Iterator[Breach]:
+    try:
+        notation.profile_name(path[-1])
+    except notation.NotationError as error:
+        yield Breach(path=("throughput", *path), text=str(error))
+
+
+def _neighbours(model: Mapping[str, object], key: str) -> Iterator[tuple[KeyPath, str]]:
+    """List the models that one is near or away from, each with its place."""
+    written = model.get(key)
+    if isinstance(written, str):
+        yield (key,), written
+    for index, other in enumerate(written if isinstance(written, list | tuple) else ()):
+        if isinstance(other, str):
+            yield (key, index), other
+
+
+def _wrong_neighbour(name: str, key: str, other: str, models: Mapping[str, object]) -> str:
+    """Say why a model cannot be near or away from another, or ""."""
+    if other == name and key == "near":
+        return "a model is always near itself; leave it out"
+    if other == name:
+        return "a model cannot be away from itself; to part its replicas write spread: true"
+    if other not in models:
+        return f"there is no model '{shortened(other)}'{_meant_model(other, name, models)}"
+    known = models[other]
+    if isinstance(known, Mapping) and _given(known, "target"):
+        return f"where '{other}' lies follows from its target; leave it out"
+    model = models[name]
+    assert isinstance(model, Mapping), "it has neighbours"
+    if key == "away" and other in [near for _, near in _neighbours(model, "near")]:
+        return f"'{other}' is under near as well; keep one of them"
+    return ""
+
+
+def _meant_model(word: str, name: str, models: Mapping[str, object]) -> str:
+    """Suggest a model, or list them where they are few; comparing among many takes too long."""
+    others = [known for known in models if known != name]
+    meant = did_you_mean(word, others) if len(others) <= _COMPARED else ""
+    if not meant and 0 < len(others) <= _LISTED:
+        return f"; the others are: {', '.join(map(shortened, others))}"
+    return meant
 
 
 def _what_to_serve(model: Mapping[str, object]) -> Iterator[Breach]:
@@ -87,7 +207,7 @@ def _engine_and_command(model: Mapping[str, object]) -> Iterator[Breach]:
         yield Breach(path=("engine",), text=text)
     if _given(model, "args"):
         yield Breach(path=("args",), text="is not used with 'engine: command'; put it into command")
-    if not (_given(model, "slice") or _given(model, "memory")):
+    if not any(_given(model, key) for key in ("slice", "memory", "target")):
         text = "'command' needs slice or memory: what your own server takes cannot be known"
         yield Breach(path=("engine",), text=text)
 

@@ -84,7 +84,12 @@ models:
     model: {source}
     {size}
     # Default engine: llama.cpp for a .gguf file, else vllm. Further arguments for it:
-    # args: ["--flag", "value"]"""
+    # args: ["--flag", "value"]
+    # Where not everything fits, models of higher priority are served first:
+    # priority: 10
+    # Each replica on a GPU of its own; and not beside another model:
+    # spread: true
+    # away: chat"""
 
 
 def _size(half: Profile | None) -> tuple[str, str]:

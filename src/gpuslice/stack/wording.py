@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from gpuslice.stack.document import resolve
+from gpuslice.stack.fields import INNER_STEPS
 from gpuslice.stack.form import Form, Sentence
 from gpuslice.stack.problem import KeyPath, Problem, did_you_mean, shortened
 from gpuslice.stack.tree import Document, Listing, Node, Scalar, Table
@@ -31,7 +32,7 @@ def problems_of(error: ValidationError, document: Document, form: Form) -> Itera
     """
     for details in error.errors(include_url=False):
         kind = details["type"]
-        path = tuple(step for step in details["loc"] if step != "[key]")
+        path = tuple(step for step in details["loc"] if step not in INNER_STEPS)
         if kind == "breach":
             continue  # the rules are run over the raw values, where they find more than the first
         of_key = kind == "extra_forbidden" or details["loc"][-1:] == ("[key]",)
@@ -59,14 +60,19 @@ def _unknown_key(path: KeyPath, form: Form) -> str:
     known = form.section(path[:-1]).model_fields
     if elsewhere := form.elsewhere.get(word):
         return f"unknown key; {elsewhere}"
-    if close := did_you_mean(word, known):
+    if close := did_you_mean(word, known, likeness=0.8):
         return f"unknown key{close}"
+    if place := _place(word, form):
+        return f"unknown key here; it belongs {place}"
+    return f"unknown key{did_you_mean(word, known) or '; known here: ' + ', '.join(known)}"
+
+
+def _place(word: str, form: Form) -> str:
+    """Say where in the file a key may stand, or ""."""
     for section in form.sections:
         if word in section.schema.model_fields:
-            return f"unknown key here; it belongs below {section.place}"
-    if word in form.schema.model_fields:
-        return "unknown key here; it belongs at the top of the file"
-    return f"unknown key; known here: {', '.join(known)}"
+            return f"below {section.place}"
+    return "at the top of the file" if word in form.schema.model_fields else ""
 
 
 def _whole_number(_: Mapping[str, Any], node: Node | None) -> str:
@@ -103,7 +109,11 @@ def _wanted(what: str) -> Sentence:
 
 
 def _bound(words: str, key: str) -> Sentence:
-    return lambda context, node: f"must be {words} {context[key]:,.0f}, not {_shown(node)}"
+    return lambda context, node: f"must be {words} {_amount(context[key])}, not {_shown(node)}"
+
+
+def _amount(number: float) -> str:
+    return f"{number:,.0f}" if number == int(number) else f"{number:,}"
 
 
 _NEEDED = {"missing": "is missing", "too_short": "is empty"}
@@ -113,6 +123,7 @@ _WORDS: Mapping[str, Sentence] = {
     "int_type": _whole_number,
     "int_from_float": _whole_number,
     "float_type": _number,
+    "bool_type": _wanted("true or false"),
     "finite_number": _wanted("a finite number"),
     "string_type": _wanted_text,
     "string_too_short": lambda _context, _node: "is empty; give it a value or leave the line out",

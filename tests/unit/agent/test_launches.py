@@ -23,9 +23,9 @@ from gpuslice.agent.launches import (
     missing_slices,
     server_launches,
 )
+from gpuslice.model.demand import ReplicaId
 from gpuslice.model.desired import Record
 from gpuslice.model.geometry import Placement
-from gpuslice.model.plan import ReplicaId
 
 HOST = Host(python="/opt/python", cpu_count=16)
 GPU = with_slices(a_board_gpu(), ("2g.20gb", 0), ("1g.10gb", 2), ("3g.40gb", 4))

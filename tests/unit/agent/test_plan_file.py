@@ -12,9 +12,11 @@ import pytest
 from builders import owned
 from gpuslice.agent.node import Node
 from gpuslice.agent.plan_file import plan_text, propose, read_plan
-from gpuslice.agent.prepare import Prepared, Proposal
+from gpuslice.agent.prepare import prepare
+from gpuslice.agent.proposal import PlanOptions, Prepared, Proposal
 from gpuslice.errors import NoRoomError, PlanFileError, StackError, StateMovedError
-from machines import make_slice, prepared, record_owned, write_stack
+from gpuslice.stack.load import load_stack
+from machines import make_slice, open_simulated, prepared, record_owned, write_stack
 
 SERVED = 'chat: {engine: command, slice: 2g.20gb, replicas: 2, command: ["my-server", "{port}"]}'
 
@@ -47,6 +49,7 @@ def test_a_plan_comes_back_as_it_was(node: Node, made: Prepared, path: Path) -> 
     found = proposed(node, path)
     assert found.change == made.change
     assert found.demands == made.demands
+    assert found.rules == made.rules
     assert found.observed == made.observed
 
 
@@ -60,6 +63,34 @@ def test_a_plan_with_running_slices_comes_back_as_it_was(node: Node, tmp_path: P
     path = tmp_path / "plan.json"
     path.write_text(plan_text(made))
     assert proposed(node, path).change == made.change
+
+
+def test_everything_that_was_asked_and_ruled_comes_back_as_it_was(tmp_path: Path) -> None:
+    node = open_simulated(tmp_path / "home", "a100-80gb:3")
+    stack = write_stack(
+        tmp_path,
+        SERVED.replace("replicas: 2", "priority: 3, spread: true, move_cost: 2"),
+        'any: {engine: command, command: ["serve"], target: {tokens_per_s: 200.5}, '
+        "throughput: {1g.10gb: 120, nvidia a100-sxm4-80gb: {2g.20gb: 260}}}",
+        'other: {engine: command, command: ["serve"], memory: 4GiB, away: chat}',
+        more="gpus: [0, 1, 2]\ndrain: [1]\n"
+        "prices: {A100-SXM4-80GB: {per_month: 1380, currency: USD}}",
+    )
+    made = prepare(node, load_stack(stack), PlanOptions(most_moves=4))
+    path = tmp_path / "plan.json"
+    path.write_text(plan_text(made))
+    found = proposed(node, path)
+    assert (found.demands, found.rules) == (made.demands, made.rules)
+    assert found.rules.most_moves == 4
+    assert len(found.rules.drained) == 1
+    assert path.read_text() == plan_text(found)
+
+
+def test_a_plan_is_refused_when_it_breaks_the_rules_in_its_own_file(node: Node, path: Path) -> None:
+    uuid = node.driver.read().gpus[0].uuid
+    edit(path, lambda value: value["rules"]["drained"].append(uuid))
+    with pytest.raises(PlanFileError, match="does not fit this machine"):
+        proposed(node, path)
 
 
 def test_a_plan_without_room_is_not_written(node: Node, tmp_path: Path) -> None:
@@ -99,9 +130,9 @@ def test_a_plan_is_refused_when_its_slices_are_no_longer_ours(node: Node, tmp_pa
         ("[" * 100_000, "is no JSON"),
         ("[]", "is no plan"),
         ("{}", "is no plan"),
-        ('{"gpuslice_plan": 2}', "version 2, and this gpuslice reads 1"),
-        ('{"gpuslice_plan": "1"}', "version '1'"),
-        ('{"gpuslice_plan": 1, "change": {}, "demands": 3}', "is damaged"),
+        ('{"gpuslice_plan": 1}', "version 1, and this gpuslice reads 2"),
+        ('{"gpuslice_plan": "2"}', "version '2'"),
+        ('{"gpuslice_plan": 2, "change": {}, "demands": 3}', "is damaged"),
     ],
 )
 def test_what_is_no_plan_is_refused(tmp_path: Path, text: str, said: str) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from builders import owned
 from gpuslice.agent.node import Node
-from gpuslice.agent.prepare import Prepared, resolve
+from gpuslice.agent.prepare import prepare, resolve
+from gpuslice.agent.proposal import PlanOptions, Prepared
 from gpuslice.errors import (
     ModelNotFoundError,
     NoRoomError,
@@ -17,6 +18,7 @@ from gpuslice.errors import (
     UnknownGpuError,
     UnknownProfileError,
 )
+from gpuslice.model.demand import Prices, Rules
 from gpuslice.stack.load import load_stack
 from machines import (
     EXAMPLES,
@@ -129,7 +131,7 @@ def test_more_than_fits_is_planned_and_shown_but_never_asked_for(
     assert len(made.plan.unplaced) == 2
     with pytest.raises(NoRoomError, match="no slice for chat/3, chat/4") as caught:
         _ = made.change
-    assert caught.value.hint == "This would fit: chat x3."
+    assert caught.value.hint.startswith("This would fit: chat x3.")
 
 
 def test_slices_of_another_stack_of_ours_are_foreign_to_this_one(
@@ -159,3 +161,59 @@ def test_slices_from_before_a_reboot_are_not_ours_any_more(tmp_path: Path) -> No
 
     assert made.plan.gpus[0].foreign == (theirs,)
     assert seats(made) != {"chat/0": "2g.20gb@0:2"}
+
+
+def test_a_stack_says_what_a_plan_has_to_keep_to(tmp_path: Path) -> None:
+    node = open_simulated(tmp_path / "home", "a100-80gb:3")
+    uuids = [gpu.uuid for gpu in node.driver.read().gpus]
+    more = "gpus: [0, 2]\ndrain: [2]\nprices: {A100-SXM4-80GB: {per_hour: 1.89}}"
+    path = write_stack(tmp_path, SERVED, more=more)
+    options = PlanOptions(most_moves=2, drain=(1, uuids[2]))
+    made = prepare(node, load_stack(path), options)
+    assert made.rules == Rules(
+        gpus=frozenset({uuids[0], uuids[2]}),
+        drained=frozenset(uuids[1:]),
+        prices=Prices(currency="EUR", milli_per_hour=(("NVIDIA A100-SXM4-80GB", 1890),)),
+        most_moves=2,
+    )
+    assert made.notes == ()
+
+
+def test_a_stack_that_says_nothing_leaves_a_plan_free(node: Node, tmp_path: Path) -> None:
+    assert prepared(node, write_stack(tmp_path, SERVED)).rules == Rules()
+
+
+def test_a_drained_gpu_is_emptied_and_not_used(tmp_path: Path) -> None:
+    node = open_simulated(tmp_path / "home", "a100-80gb:2")
+    runs = make_slice(node, "2g.20gb", 0)
+    record_owned(node, owned(runs, "chat"))
+    made = prepared(node, write_stack(tmp_path, SERVED, more="drain: [0]"))
+    assert [gpu.destroy for gpu in made.plan.gpus if gpu.barred] == [(runs,)]
+    assert {seat.slice.gpu_uuid for seat in made.plan.seats} == {node.driver.read().gpus[1].uuid}
+
+
+def test_draining_a_gpu_that_is_not_there_or_every_one_is_refused(
+    node: Node, tmp_path: Path
+) -> None:
+    with pytest.raises(UnknownGpuError, match="GPU 3") as caught:
+        prepared(node, write_stack(tmp_path, SERVED, more="drain: [3]"))
+    assert "to be drained" in caught.value.hint
+    with pytest.raises(NoRoomError, match="every GPU that this stack may use is to be drained"):
+        prepared(node, write_stack(tmp_path, SERVED, more="drain: [0]"))
+
+
+def test_prices_that_do_not_suffice_are_told_in_a_note(tmp_path: Path) -> None:
+    node = open_simulated(tmp_path / "home", "a100-80gb,a30")
+    prices = "prices: {NVIDIA A30: {per_hour: 0.4}}"
+    made = prepared(node, write_stack(tmp_path, SERVED, more=prices))
+    assert made.rules.prices is None
+    assert made.notes == ("GPUs count as one each: no price for NVIDIA A100-SXM4-80GB",)
+
+
+def test_what_is_going_on_is_told_with_how_much_there_is_to_plan(
+    node: Node, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    path = write_stack(tmp_path, SERVED.replace("slice", "replicas: 2, slice"))
+    prepare(node, load_stack(path), PlanOptions(limit_s=5), tell=told.append)
+    assert "planning 2 replicas on 1 GPU; the solver may take 5 s" in told

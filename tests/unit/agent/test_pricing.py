@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from builders import a_board_gpu
 from gpuslice.agent.node import Node
-from gpuslice.agent.pricing import price_plan
+from gpuslice.agent.pricing import plan_prices, price_plan, unpriced
 from gpuslice.cli.render.cost import cost_json, cost_summary, cost_view
 from gpuslice.cost.report import CostReport
 from gpuslice.errors import PriceMissingError
+from gpuslice.stack.schema import PriceEntry
 from machines import make_slice, open_simulated, prepared, write_stack
 
 PRICES = 'prices: {"NVIDIA A100-SXM4-80GB": {per_month: 1380, currency: EUR}}'
@@ -96,3 +98,40 @@ def test_a_card_without_a_price_is_named(node: Node, tmp_path: Path) -> None:
     with pytest.raises(PriceMissingError) as caught:
         report(node, tmp_path, a_model("1g.10gb"), prices)
     assert "NVIDIA A100-SXM4-80GB" in str(caught.value) + "".join(caught.value.details)
+
+
+A100, A30 = "NVIDIA A100-SXM4-80GB", "NVIDIA A30"
+GPUS = (a_board_gpu(), a_board_gpu("a30", index=1), a_board_gpu("a30", index=2))
+
+
+def by_hour(amount: float, currency: str = "EUR") -> PriceEntry:
+    return PriceEntry(per_hour=amount, currency=currency)
+
+
+def test_a_plan_counts_in_whole_thousandths_per_hour_rounded_half_up() -> None:
+    entries = {"a100-sxm4-80gb": PriceEntry(per_month=1380), A30: by_hour(0.4125)}
+    prices, note = plan_prices(GPUS, entries)
+    assert note == ""
+    assert prices is not None
+    assert (prices.currency, prices.milli_per_hour) == ("EUR", ((A100, 1890), (A30, 413)))
+
+
+def test_without_any_price_gpus_count_as_one_each_and_nothing_is_said() -> None:
+    assert plan_prices(GPUS, {}) == (None, "")
+
+
+def test_a_product_without_a_price_is_named_in_a_note() -> None:
+    prices, note = plan_prices(GPUS, {A100: by_hour(1.89)})
+    assert prices is None
+    assert note == "GPUs count as one each: no price for NVIDIA A30"
+    assert unpriced(GPUS, {A100: by_hour(1.89)}) == (A30,)
+
+
+def test_prices_of_two_currencies_are_not_compared() -> None:
+    prices, note = plan_prices(GPUS, {A100: by_hour(1.89), A30: by_hour(0.5, "USD")})
+    assert prices is None
+    assert note == "GPUs count as one each: their prices are in EUR and USD"
+
+
+def test_products_that_no_plan_may_use_need_no_price() -> None:
+    assert plan_prices(GPUS[:1], {A100: by_hour(2), "NVIDIA H200": by_hour(4, "USD")})[1] == ""

@@ -21,7 +21,7 @@ from gpuslice.agent.reconcile import (
     attempt,
     reconcile,
 )
-from gpuslice.model.plan import ReplicaId
+from gpuslice.model.demand import ReplicaId
 from gpuslice.model.server import Launch, Role
 
 NOW = 1_000_000.0

@@ -14,7 +14,7 @@ from builders import a_launch, the_process_of, wait_until
 from gpuslice.agent.node import Node
 from gpuslice.agent.reconcile import Start
 from gpuslice.agent.supervisor import Supervisor
-from gpuslice.model.plan import ReplicaId
+from gpuslice.model.demand import ReplicaId
 from gpuslice.model.server import Launch
 from gpuslice.runtime.ports import free_port
 from machines import TINY_SERVER

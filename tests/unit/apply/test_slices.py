@@ -12,10 +12,10 @@ from changing import Bench, FailingDriver, KilledError, layout
 from gpuslice.apply.record import Entry, Journal
 from gpuslice.apply.slices import undo
 from gpuslice.errors import ApplyError, DriverError, GpuBusyError, InterruptedChangeError
+from gpuslice.model.demand import ReplicaId
 from gpuslice.model.desired import Record
 from gpuslice.model.event import EventKind
 from gpuslice.model.gpu import Slice
-from gpuslice.model.plan import ReplicaId
 from gpuslice.planner.steps import CreateSlice, DestroySlice, EnableMig, Step, describe
 from simulated_gpus import SimulatedGpus, simulated_gpus
 

@@ -135,7 +135,8 @@ def test_many_gpus_are_shown_by_layout(many: Shown) -> None:
 def test_many_seats_and_steps_are_added_up(many: Shown) -> None:
     rows = [line.split() for line in many.out.splitlines()]
     assert ["chat", "command", "3g.40gb,", "asked", "for", "by", "name"] in [r[:7] for r in rows]
-    assert ["50", "0", "50"] in [row[-3:] for row in rows]
+    assert ["50", "50"] in [row[-2:] for row in rows]
+    assert "Servers: 58 start" in many.out
     assert "enable MIG mode on 27 GPUs" in many.out
     assert "create 58 slices: 8 × 1g.6gb, 50 × 3g.40gb" in many.out
     assert "… and 55 more" in many.out
@@ -157,6 +158,51 @@ def test_the_picture_of_many_gpus_is_by_layout_too(many: Shown, tmp_path: Path) 
     assert "Planned on paper: these GPUs are not there" in texts
     assert "comes or stays" in texts
     assert any(text.startswith("optimal: ") for text in texts)
+
+
+@pytest.fixture
+def growing(terminal: Terminal, tmp_path: Path) -> Shown:
+    """Three whole cards are wanted, one is there."""
+    write_stack(tmp_path, a_model("chat", "slice: 7g.80gb", 3), more=PRICES)
+    text = "gpus: [{board: a100-80gb}]\nmay_add: [{board: a100-80gb, count: 6}]\n"
+    (tmp_path / "fleet.yaml").write_text(text)
+    return terminal.type("plan", "--fleet", "fleet.yaml", "--svg", "plan.svg")
+
+
+def test_gpus_to_be_added_are_marked_counted_and_priced(growing: Shown, tmp_path: Path) -> None:
+    assert growing.status == 0, growing.err
+    assert "GPU 2  NVIDIA A100-SXM4-80GB  MIG off → on  to be added" in growing.out
+    assert "To be added: 2 × NVIDIA A100-SXM4-80GB (3.78 EUR an hour)." in growing.out
+    assert "not needed of those that may be added: 4 × NVIDIA A100-SXM4-80GB" in growing.out
+    assert (tmp_path / "plan.svg").read_text().count(">to be added<") == 2
+
+
+def test_json_says_which_gpus_may_be_added(growing: Shown, terminal: Terminal) -> None:
+    found = terminal.type("plan", "--fleet", "fleet.yaml", "--json").json
+    assert found["rules"]["addable"] == [f"GPU-to-add-{n}" for n in range(1, 7)]
+    goals = {o["goal"]: o["value"] for o in found["certificate"]["objectives"]}
+    assert goals["price of the GPUs that have to be added"] == 2 * 1890
+
+
+def test_what_would_make_everything_fit_is_told(terminal: Terminal, tmp_path: Path) -> None:
+    write_stack(tmp_path, a_model("chat", "slice: 7g.80gb", 3), more=PRICES)
+    write_fleet(tmp_path, "board: a100-80gb")
+    shown = terminal.type("plan", "--fleet", "fleet.yaml")
+    assert shown.status == 4
+    said = "Everything would fit with 2 × NVIDIA A100-SXM4-80GB (3.78 EUR an hour) more."
+    assert said in shown.out
+    found = terminal.type("plan", "--fleet", "fleet.yaml", "--json").json
+    assert found["addition"] == [{"board": "NVIDIA A100-SXM4-80GB", "count": 2}]
+
+
+def test_a_product_without_a_price_is_a_problem_of_the_fleet_file(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    write_stack(tmp_path, a_model("chat", "slice: 3g.40gb"), more=PRICES)
+    write_fleet(tmp_path, "board: a100-80gb", "board: h200")
+    shown = terminal.type("plan", "--fleet", "fleet.yaml")
+    assert shown.status == 3
+    assert "fleet.yaml:3:3: gpus[1]: the NVIDIA H200 has no price" in shown.error
 
 
 def test_a_picture_in_a_folder_that_is_not_there_is_refused(

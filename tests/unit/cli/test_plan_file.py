@@ -26,7 +26,7 @@ def test_a_plan_is_written_for_its_owner_only_and_says_how_to_go_on(
     assert planned.status == 0, planned.err
     path = tmp_path / "plan.json"
     assert path.stat().st_mode & 0o777 == 0o600
-    assert json.loads(path.read_text())["gpuslice_plan"] == 1
+    assert json.loads(path.read_text())["gpuslice_plan"] == 2
     assert "gpuslice up --plan plan.json" in planned.err
 
 
@@ -69,3 +69,19 @@ def test_a_plan_and_a_stack_file_exclude_each_other(planned: Shown, terminal: Te
     shown = terminal.type("up", "--plan", "plan.json", "-f", "other.yaml")
     assert shown.status == 2
     assert "leave the stack file out" in shown.error
+
+
+@pytest.mark.parametrize("option", [("--moves", "0"), ("--drain", "0")])
+def test_a_plan_on_file_takes_no_further_rules(
+    planned: Shown, terminal: Terminal, option: tuple[str, str]
+) -> None:
+    shown = terminal.type("up", "--plan", "plan.json", *option)
+    assert shown.status == 2
+    assert "is carried out as it is" in shown.error
+
+
+def test_up_takes_the_same_rules_as_plan(terminal: Terminal, tmp_path: Path) -> None:
+    write_stack(tmp_path, SERVED)
+    shown = terminal.type("up", "--moves", "0", "--drain", "0", "--yes")
+    assert shown.status == 4
+    assert "every GPU that this stack may use is to be drained" in shown.error

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from builders import owned
-from gpuslice.agent.node import Node
+from gpuslice.agent.node import Node, open_node
 from machines import layout_of, make_slice, modes_of, record_owned, write_stack
 from terminal import Shown, Terminal
 
@@ -41,7 +41,7 @@ def test_each_model_has_its_need_and_slice_and_why(shown: Shown) -> None:
         "0",
         "0:4",
         "40,192 MiB",
-        "new",
+        "starts",
     ]
 
 
@@ -119,7 +119,7 @@ def test_json_has_demands_seats_steps_and_cost(terminal: Terminal, tmp_path: Pat
     assert found["simulated"] is True
     assert found["stack"] == "assistants"
     assert found["changes"] is True
-    assert [d["profile"] for d in found["demands"]] == ["3g.40gb"]
+    assert [d["profiles"] for d in found["demands"]] == [[{"profile": "3g.40gb", "board": ""}]]
     (seat,) = found["seats"]
     assert seat["replica"] == {"model": "chat", "replica": 0}
     assert seat["kept"] is None
@@ -186,6 +186,7 @@ def test_the_proof_stands_in_one_line(shown: Shown, terminal: Terminal) -> None:
     assert certificate["objectives"][0] == {
         "goal": "replicas served",
         "model": "",
+        "priority": 0,
         "value": 2,
         "bound": 2,
         "gap": 0,
@@ -199,3 +200,91 @@ def test_slice_prices_are_shown_only_when_asked_for(shown: Shown, terminal: Term
     assert row(asked, "2g.20gb")[-2:] == ["2g.20gb", "0.25"]
     prices = terminal.type("plan", "--slice-prices", "--json").json["slice_prices"]
     assert {"board": "NVIDIA A100-SXM4-80GB", "profile": "3g.40gb", "gpus": 0.5} in prices
+
+
+@pytest.fixture
+def half_empty(terminal: Terminal, tmp_path: Path) -> Node:
+    """Two cards, each with one running server that would fit on the other's rest."""
+    terminal.simulation = "a100-80gb:2"
+    node = open_node(terminal.machine)
+    runs = [make_slice(node, "3g.40gb", 0, gpu=gpu) for gpu in (0, 1)]
+    record_owned(node, *(owned(slice_, "chat", n) for n, slice_ in enumerate(runs)))
+    write_stack(tmp_path, a_model("chat", "3g.40gb, replicas: 2"))
+    return node
+
+
+def test_a_move_that_saves_a_gpu_is_shown_with_where_it_goes(
+    half_empty: Node, terminal: Terminal
+) -> None:
+    shown = " ".join(terminal.type("plan").out.split())
+    assert "Servers: 1 stays, 1 moves" in shown
+    assert "its new slice is there before the old one goes" in shown
+    assert "Servers that move are stopped, all at once, before they are started" in shown
+    assert "GPUs in use afterwards: 1." in shown
+
+
+def test_with_no_moves_every_server_stays(half_empty: Node, terminal: Terminal) -> None:
+    shown = terminal.type("plan", "--moves", "0")
+    assert shown.status == 0, shown.err
+    assert "Servers: 2 stay" in shown.out
+    assert "GPUs in use afterwards: 2." in shown.out
+    found = terminal.type("plan", "--moves", "0", "--json").json
+    assert found["rules"]["most_moves"] == 0
+    assert {server["fate"] for server in found["servers"]} == {"stays"}
+
+
+def test_the_frontier_has_a_row_for_each_number_of_moves(
+    half_empty: Node, terminal: Terminal
+) -> None:
+    shown = terminal.type("plan", "--frontier").out
+    rows = [line.split() for line in shown.splitlines() if "--moves" in line]
+    assert [row[:4] for row in rows] == [["1", "1", "--moves", "1"], ["2", "0", "--moves", "0"]]
+    assert rows[0][-2:] == ["this", "plan"]
+    points = terminal.type("plan", "--frontier", "--moves", "0", "--json").json["frontier"]
+    assert [(p["gpus"], p["moves"], p["taken"]) for p in points] == [(1, 1, False), (2, 0, True)]
+    assert "frontier" not in terminal.type("plan", "--json").json
+
+
+@pytest.mark.parametrize("more", ["", "drain: [1]"])
+def test_a_gpu_is_drained_by_the_file_or_by_an_option(
+    half_empty: Node, terminal: Terminal, tmp_path: Path, more: str
+) -> None:
+    write_stack(tmp_path, a_model("chat", "3g.40gb, replicas: 2"), more=more)
+    found = terminal.type("plan", "--json", *(() if more else ("--drain", "1"))).json
+    gpus = half_empty.driver.read().gpus
+    assert found["rules"]["drained"] == [gpus[1].uuid]
+    seated = {(seat["kept"] or seat["created"])["gpu_uuid"] for seat in found["seats"]}
+    assert seated == {gpus[0].uuid}
+
+
+@pytest.mark.parametrize("name", ["7", "GPU-00000000-0000-0000-0000-000000000000", "first"])
+def test_draining_what_is_no_gpu_lists_those_there_are(
+    half_empty: Node, terminal: Terminal, name: str
+) -> None:
+    shown = terminal.type("plan", "--drain", name)
+    assert shown.status == 4
+    assert "[unknown-gpu]" in shown.error
+    assert f"GPU {name}" in shown.error
+    assert half_empty.driver.read().gpus[1].uuid in shown.error
+
+
+@pytest.mark.parametrize("wrong", [("--moves", "-1"), ("--moves", "few"), ("--limit", "-1")])
+def test_options_that_cannot_be_meant_are_wrong_usage(
+    terminal: Terminal, wrong: tuple[str, str]
+) -> None:
+    assert terminal.type("plan", *wrong).status == 2
+
+
+def test_a_plan_with_too_few_prices_is_shown_and_says_so(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    prices = 'prices: {"NVIDIA A30": {per_hour: 0.4}}'
+    write_stack(tmp_path, a_model("chat", "3g.40gb"), more=prices)
+    shown = terminal.type("plan")
+    assert shown.status == 0, shown.err
+    assert "GPUs count as one each: no price for NVIDIA A100-SXM4-80GB" in shown.out
+    assert terminal.type("cost").status == 4
+
+
+def test_prices_make_the_plan_count_in_money(shown: Shown) -> None:
+    assert "GPUs in use afterwards: 1 (1.89 EUR an hour)." in shown.out

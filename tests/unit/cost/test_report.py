@@ -8,8 +8,8 @@ from fractions import Fraction
 from builders import a_board_gpu
 from gpuslice.cost.price import Per, Price
 from gpuslice.cost.report import CostReport, UsedSlice, cost_of
+from gpuslice.model.demand import ReplicaId
 from gpuslice.model.geometry import Placement
-from gpuslice.model.plan import ReplicaId
 
 EUR = Price(amount=Decimal(1380), per=Per.MONTH, currency="EUR")
 A100 = a_board_gpu()

@@ -4,7 +4,7 @@ import pytest
 
 from gpuslice.engines.arguments import flags_in, merge_arguments, refuse_arguments
 from gpuslice.errors import StackError
-from gpuslice.model.plan import ReplicaId
+from gpuslice.model.demand import ReplicaId
 
 OURS = (("--max-num-seqs", "8"), ("--tensor-parallel-size", "1"))
 

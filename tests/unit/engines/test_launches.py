@@ -12,7 +12,7 @@ from builders import a_serve_request
 from gpuslice.engines.api import ServeRequest
 from gpuslice.engines.catalogue import ENGINE_NAMES, engine_named
 from gpuslice.errors import StackError
-from gpuslice.model.plan import ReplicaId
+from gpuslice.model.demand import ReplicaId
 from gpuslice.model.server import Launch
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "launches"

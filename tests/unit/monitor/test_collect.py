@@ -9,8 +9,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from builders import a_gpu, a_running_server, a_slice, an_observed
+from gpuslice.model.demand import ReplicaId
 from gpuslice.model.gpu import GpuProcess, Observed, Slice, SliceUse
-from gpuslice.model.plan import PlannedSlice, ReplicaId
+from gpuslice.model.plan import PlannedSlice
 from gpuslice.model.server import MetricNames
 from gpuslice.monitor.collect import Watched, fetch, take_reading
 

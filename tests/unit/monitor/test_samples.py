@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gpuslice.model.plan import ReplicaId
+from gpuslice.model.demand import ReplicaId
 from gpuslice.model.server import MetricNames
 from gpuslice.monitor.samples import Sample, ServerSample, parse_gateway, parse_server, rates
 

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from builders import a_gpu, a_running_server, a_slice, an_observed
+from gpuslice.model.demand import ReplicaId
 from gpuslice.model.geometry import Placement
 from gpuslice.model.gpu import SliceUse
-from gpuslice.model.plan import ReplicaId
 from gpuslice.monitor.samples import Sample, ServerSample
 from gpuslice.monitor.snapshot import Reading, snapshot
 

@@ -7,7 +7,8 @@ import pytest
 from gpuslice.hardware.boards import board
 from gpuslice.model.geometry import Geometry, Placement
 from gpuslice.planner.patterns import patterns
-from gpuslice.planner.question import OwnPlace, Site
+from gpuslice.planner.question import OwnPlace, Pattern, Question, Site, SiteGroup, Want
+from gpuslice.planner.states import States
 
 
 def a_site(
@@ -16,7 +17,14 @@ def a_site(
     fixed: tuple[tuple[str, Placement], ...] = (),
     own: tuple[OwnPlace, ...] = (),
 ) -> Site:
-    return Site(geometry=geometry, mig_on=True, fixed=fixed, holds_ours=False, own=own, menu=menu)
+    return Site(geometry=geometry, fixed=fixed, own=own, menu=menu)
+
+
+def patterns_of(site: Site, wanted: tuple[int, ...]) -> tuple[Pattern, ...]:
+    """The patterns of one GPU, for so many replicas of each want."""
+    group = SiteGroup(site=site, members=(0,))
+    question = Question(groups=(group,), wants=tuple(Want(count=count) for count in wanted))
+    return patterns(States(question), question, site)
 
 
 def one_demand_each(geometry: Geometry) -> tuple[tuple[str, tuple[int, ...]], ...]:
@@ -58,8 +66,8 @@ def test_patterns_are_the_least_wasteful_layouts_of_all_supplies(key: str, layou
         supply = tuple(sorted(number_of[name] for name, _ in layout))
         best[supply] = max(best.get(supply, 0), weight_left(geometry, layout))
     found = {
-        tuple(sorted(part.kind.accepts[0] for part in pattern.slices)): -pattern.cost.waste
-        for pattern in patterns(a_site(geometry, menu), (9,) * len(menu))
+        tuple(sorted(part.kind[0] for part in pattern.slices)): -pattern.cost.waste
+        for pattern in patterns_of(a_site(geometry, menu), (9,) * len(menu))
     }
     assert len(every) == layouts
     assert found == best
@@ -67,27 +75,27 @@ def test_patterns_are_the_least_wasteful_layouts_of_all_supplies(key: str, layou
 
 def test_one_pattern_stands_for_all_layouts_of_equal_supply() -> None:
     geometry = board("a100-80gb").geometry
-    found = patterns(a_site(geometry, (("2g.20gb", (0,)),)), (9,))
+    found = patterns_of(a_site(geometry, (("2g.20gb", (0,)),)), (9,))
     assert [len(pattern.slices) for pattern in found] == [3, 2, 1, 0]
 
 
 def test_no_pattern_holds_more_than_is_wanted() -> None:
     geometry = board("a100-80gb").geometry
-    found = patterns(a_site(geometry, (("1g.10gb", (0,)),)), (2,))
+    found = patterns_of(a_site(geometry, (("1g.10gb", (0,)),)), (2,))
     assert max(len(pattern.slices) for pattern in found) == 2
 
 
 def test_patterns_lie_beside_what_is_fixed() -> None:
     geometry = board("a100-80gb").geometry
     fixed = (("4g.40gb", Placement(0, 4)),)
-    found = patterns(a_site(geometry, one_demand_each(geometry), fixed), (9,) * 6)
+    found = patterns_of(a_site(geometry, one_demand_each(geometry), fixed), (9,) * 6)
     assert all(part.placement.start >= 4 for pattern in found for part in pattern.slices)
 
 
 def test_a_new_slice_never_replaces_an_equal_one_of_ours() -> None:
     geometry = board("a30").geometry
     own = (OwnPlace(profile="2g.12gb", placement=Placement(0, 2)),)
-    found = patterns(a_site(geometry, (("2g.12gb", (0,)),), own=own), (2,))
+    found = patterns_of(a_site(geometry, (("2g.12gb", (0,)),), own=own), (2,))
     full = found[0]
     assert [(part.placement.start, part.kept) for part in full.slices] == [(0, True), (2, False)]
     assert [pattern.cost.destroyed for pattern in found] == [0, 0, 1]
@@ -97,5 +105,5 @@ def test_slices_with_all_media_engines_tolerate_only_those_without() -> None:
     geometry = board("rtx-pro-6000").geometry
     fixed = (("1g.24gb+me.all", Placement(0, 3)),)
     menu = (("1g.24gb", (0,)), ("1g.24gb-me", (1,)))
-    found = patterns(a_site(geometry, menu, fixed), (4, 4))
+    found = patterns_of(a_site(geometry, menu, fixed), (4, 4))
     assert {part.profile for pattern in found for part in pattern.slices} == {"1g.24gb-me"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from builders import a_board_gpu, an_observed, with_slices
+from gpuslice.model.demand import Demand, NamedProfile
 from gpuslice.model.gpu import Gpu
-from gpuslice.model.plan import Demand
 from gpuslice.planner.plan import plan
 from gpuslice.planner.situation import can_be_sliced
 
@@ -18,7 +18,9 @@ def prices(gpus: tuple[Gpu, ...], *demands: Demand, limit_s: float = 60.0) -> di
 
 
 def wanted(replicas: int, profile: str) -> Demand:
-    return Demand(model=f"{profile} x{replicas}", replicas=replicas, profile=profile)
+    return Demand(
+        model=f"{profile} x{replicas}", replicas=replicas, profiles=(NamedProfile(profile=profile),)
+    )
 
 
 def test_on_fresh_cards_a_slice_costs_its_share_of_one() -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from builders import a_launch, wait_until
 from gpuslice.errors import EngineMissingError, RuntimeFailure
+from gpuslice.model.demand import ReplicaId
 from gpuslice.model.machine import Machine
-from gpuslice.model.plan import ReplicaId
 from gpuslice.model.server import Role
 from gpuslice.runtime import process
 from gpuslice.runtime.clock import Clock

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from gpuslice.errors import StackError, StackNotFoundError
-from gpuslice.stack.fleet import MAX_GPUS, load_fleet, parse_fleet
+from gpuslice.stack.fleet import check_prices, load_fleet, parse_fleet
+from gpuslice.stack.fleet_rules import MAX_GPUS
 
 
 def problems(text: str) -> list[str]:
@@ -36,11 +37,36 @@ def test_the_largest_fleet_may_be_made_of_several_entries() -> None:
     assert len(parse_fleet(text.encode()).boards) == MAX_GPUS
 
 
+def test_gpus_that_may_be_added_are_a_list_of_their_own() -> None:
+    text = b"gpus: [{board: a30}]\nmay_add: [{board: h200, count: 2, price: {per_hour: 4}}]"
+    fleet = parse_fleet(text)
+    assert [board.key for board in fleet.boards] == ["a30"]
+    assert [board.key for board in fleet.addable_boards] == ["h200", "h200"]
+    assert fleet.prices["NVIDIA H200"].per_hour == 4
+
+
+@pytest.mark.parametrize("gpus", ["", "gpus: []\n"])
+def test_a_fleet_may_be_empty_where_gpus_may_be_added(gpus: str) -> None:
+    assert parse_fleet(f"{gpus}may_add: [{{board: h200}}]".encode()).boards == ()
+
+
+def test_a_product_without_a_price_beside_others_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text("gpus:\n- {board: a30}\n- {board: h200}\nmay_add:\n- {board: a30}\n")
+    loaded = load_fleet(path)
+    with pytest.raises(StackError) as caught:
+        check_prices(loaded, ["NVIDIA A30"])
+    (line,) = caught.value.details
+    assert line.startswith(f"{path}:2:3: gpus[0]: the NVIDIA A30 has no price")
+    check_prices(loaded, [])
+    check_prices(loaded, ["NVIDIA A30", "NVIDIA H200"])
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("", "1:1: the file is empty; write for instance: gpus: [{board: h200, count: 4}]"),
-        ("[h200]", "1:1: a fleet file is a mapping with the key gpus, not a list"),
+        ("[h200]", "1:1: a fleet file is a mapping with the keys gpus and may_add, not a list"),
         ("name: x", "1:1: gpus: is missing; a fleet is like gpus: [{board: h200, count: 4}]"),
         ("gpus: []", "1:1: gpus: is empty; a fleet is like gpus: [{board: h200, count: 4}]"),
         ("gpus: 3", "1:7: gpus: must be a list, such as [{board: h200, count: 4}], not 3"),
@@ -64,13 +90,27 @@ def test_the_largest_fleet_may_be_made_of_several_entries() -> None:
             "1:22: gpus[0].price: has no amount; write per_month or per_hour",
         ),
         (
-            "gpus: [{board: h200, count: 4096}, {board: a30}]",
-            "1:36: gpus[1]: makes 4,097 GPUs; a fleet has at most 4,096",
+            "gpus: [{board: h200, count: 16384}]\nmay_add: [{board: a30}]",
+            "2:11: may_add[0]: makes 16,385 GPUs; a fleet has at most 16,384",
         ),
         (
             "gpus:\n- {board: h200, price: {per_hour: 1}}\n- {board: h200, price: {per_hour: 2}}",
             "3:17: gpus[1].price: h200 has another price on line 2; a board has one price",
         ),
+        (
+            (
+                "gpus: [{board: a30, price: {per_hour: 1}}]\n"
+                "may_add:\n- {board: a30, price: {per_hour: 2}}"
+            ),
+            "3:16: may_add[0].price: a30 has another price on line 1; a board has one price",
+        ),
+        ("may_add: [{bord: h200}]", "1:12: may_add[0].bord: unknown key; did you mean 'board'?"),
+        (
+            "gpus: [{board: h200}]\nmay_add: 3",
+            "2:10: may_add: must be a list, such as [{board: h200, count: 4}], not 3",
+        ),
+        ("gpus: [{board: h200}]\nadd: []", "2:1: add: unknown key; did you mean 'may_add'?"),
+        ("may_add: []", "1:1: gpus: is missing; a fleet is like gpus: [{board: h200, count: 4}]"),
     ],
 )
 def test_a_wrong_value_is_told_with_its_place_and_what_would_be_right(text: str, said: str) -> None:

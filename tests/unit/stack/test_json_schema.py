@@ -6,21 +6,28 @@ from typing import Any
 import pytest
 
 from gpuslice.stack.json_schema import stack_json_schema
-from gpuslice.stack.schema import GatewayEntry, ModelEntry, PriceEntry, Stack
+from gpuslice.stack.schema import GatewayEntry, ModelEntry, PriceEntry, Stack, TargetEntry
 
 SCHEMA = stack_json_schema()
 PARTS = {
     "Stack": (SCHEMA, Stack),
     **{part.__name__: (SCHEMA["$defs"][part.__name__], part)
-       for part in (ModelEntry, GatewayEntry, PriceEntry)},
+       for part in (ModelEntry, TargetEntry, GatewayEntry, PriceEntry)},
 }  # fmt: skip
 NEEDED: dict[str, dict[str, Any]] = {
     "Stack": {"models": {"m": {"model": "a/b"}}},
     "ModelEntry": {"model": "a/b"},
     "PriceEntry": {"per_month": 1},
     "GatewayEntry": {},
+    "TargetEntry": {},
 }
-INSTEAD = {"per_hour": {}, "command": {"engine": "command", "memory": 1}}
+A_TARGET = {"model": "a/b", "target": {"tokens_per_s": 1}, "throughput": {"1g.10gb": 1}}
+INSTEAD: dict[str, dict[str, Any]] = {
+    "per_hour": {},
+    "command": {"engine": "command", "memory": 1},
+    "target": A_TARGET,
+    "throughput": A_TARGET,
+}
 
 
 def test_schema_is_json_and_says_its_draft() -> None:
@@ -57,6 +64,9 @@ def test_patterns_reach_the_editor() -> None:
     properties = {
         name: field for part, _ in PARTS.values() for name, field in part["properties"].items()
     }
-    for name in ("name", "currency", "slice"):
+    for name in ("name", "currency"):
         assert "pattern" in properties[name]
+    one, several, by_product = properties["slice"]["oneOf"]
+    assert one["pattern"] == several["items"]["pattern"]
+    assert by_product["additionalProperties"]["oneOf"] == [one, several]
     assert properties["models"]["propertyNames"]["pattern"]

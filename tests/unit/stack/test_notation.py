@@ -109,6 +109,32 @@ def test_any_other_choice_of_gpus_is_refused(written: object, said: str) -> None
         notation.gpu_choice(written)
 
 
+def test_gpus_to_be_drained_are_a_list_that_may_be_empty() -> None:
+    assert notation.drained_gpus([3, 0]) == (3, 0)
+    assert notation.drained_gpus([]) == ()
+    for wrong, said in (("all", "must be a list"), ([0, 0], "more than once"), (["x"], "neither")):
+        with pytest.raises(NotationError, match=said):
+            notation.drained_gpus(wrong)
+
+
+@pytest.mark.parametrize(("written", "most"), [(True, 1), (1, 1), (4, 4), (False, None)])
+def test_spread_is_true_or_a_number(written: object, most: int | None) -> None:
+    assert notation.spread(written) == most
+
+
+@pytest.mark.parametrize("written", [0, -1, 65, 1.5, "true", [1], {}])
+def test_any_other_spread_is_refused(written: object) -> None:
+    with pytest.raises(NotationError, match="one replica on a GPU"):
+        notation.spread(written)
+
+
+@pytest.mark.parametrize(
+    ("rate", "milli"), [(120, 120_000), (0.0005, 1), (0.1, 100), (1.0004, 1000)]
+)
+def test_rates_become_thousandths_rounded_half_up(rate: float, milli: int) -> None:
+    assert notation.milli(rate) == milli
+
+
 @pytest.mark.parametrize("name", ["chat", "Qwen3-4B", "llama-3.1", "a" * 63, "7b", "a_b"])
 def test_model_names_that_clients_send_are_allowed(name: str) -> None:
     assert notation.model_name(name) == name

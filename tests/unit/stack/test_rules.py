@@ -4,9 +4,20 @@ import pytest
 from pydantic import ValidationError
 
 from gpuslice.engines.command import PLACEHOLDERS as ENGINE_PLACEHOLDERS
-from gpuslice.stack.rules import PLACEHOLDERS, model_breaches, price_breaches
-from gpuslice.stack.schema import ModelEntry, PriceEntry
+from gpuslice.stack.rules import (
+    PLACEHOLDERS,
+    model_breaches,
+    neighbour_breaches,
+    price_breaches,
+    target_breaches,
+)
+from gpuslice.stack.schema import ModelEntry, PriceEntry, TargetEntry
 
+TARGET = {
+    "model": "a/b",
+    "target": {"tokens_per_s": 900},
+    "throughput": {"1g.10gb": 120, "NVIDIA H200": {"1g.18gb": 190.5}},
+}
 COMMAND = {"engine": "command", "command": ["serve", "{port}"], "memory": 1000}
 
 
@@ -24,6 +35,9 @@ def breached(model: dict[str, object]) -> list[tuple[str | int, ...]]:
         COMMAND,
         {**COMMAND, "command": ["{{}}", "{model}={memory_mib}", "{uuid}{name}"]},
         {**COMMAND, "command": ["{context_tokens}:{concurrency}"]},
+        {"model": "a/b", "memory": 1000, "compute": 2},
+        TARGET,
+        {**TARGET, "model": None, "engine": "command", "command": ["serve"]},
     ],
 )
 def test_sound_models_break_no_rule(model: dict[str, object]) -> None:
@@ -35,6 +49,15 @@ def test_sound_models_break_no_rule(model: dict[str, object]) -> None:
     ("model", "path"),
     [
         ({"model": "a/b", "slice": "1g.5gb", "memory": 1}, ("memory",)),
+        ({"model": "a/b", "slice": "1g.5gb", "compute": 1}, ("compute",)),
+        ({**TARGET, "slice": "1g.5gb"}, ("slice",)),
+        ({**TARGET, "memory": 1}, ("memory",)),
+        ({**TARGET, "compute": 1}, ("compute",)),
+        ({**TARGET, "throughput": {}}, ("target",)),
+        ({"model": "a/b", "throughput": {"1g.10gb": 1}}, ("throughput",)),
+        ({**TARGET, "throughput": {"14": 1}}, ("throughput", "14")),
+        ({**TARGET, "throughput": {"A30": {"half": 1}}}, ("throughput", "A30", "half")),
+        ({**TARGET, "throughput": {" ": {"1g.6gb": 1}}}, ("throughput", " ")),
         ({}, ("model",)),
         ({"engine": "vllm"}, ("model",)),
         ({"model": "https://hub/a/b"}, ("model",)),
@@ -61,9 +84,49 @@ def test_each_rule_names_the_value_to_change(
 
 
 @pytest.mark.parametrize("wrong", [None, 7, "text", ["x"], {"a": 1}])
-@pytest.mark.parametrize("key", ["model", "engine", "command", "args", "slice", "memory"])
+@pytest.mark.parametrize(
+    "key",
+    ["model", "engine", "command", "args", "slice", "memory", "target", "throughput", "near"],
+)
 def test_rules_tolerate_anything(key: str, wrong: object) -> None:
     assert isinstance(model_breaches({key: wrong}), list)
+    assert isinstance(neighbour_breaches({"a": {key: wrong}, "b": wrong}), list)
+
+
+@pytest.mark.parametrize(
+    ("models", "path", "said"),
+    [
+        ({"a": {"near": "b"}, "b": {"away": ["a"]}}, None, ""),  # the planner's to find
+        ({"a": {"near": "c"}, "b": {}}, ("a", "near"), "there is no model 'c'"),
+        ({"chat": {}, "b": {"away": ["chta"]}}, ("b", "away", 0), "did you mean 'chat'?"),
+        ({"a": {"away": "a"}}, ("a", "away"), "to part its replicas write spread: true"),
+        ({"a": {"near": ["a"]}}, ("a", "near", 0), "always near itself"),
+        ({"a": {"near": "b", "away": "b"}, "b": {}}, ("a", "away"), "under near as well"),
+    ],
+)
+def test_neighbours_are_other_models_of_the_file(
+    models: dict[str, object], path: object, said: str
+) -> None:
+    found = neighbour_breaches(models)
+    assert [breach.path for breach in found] == ([] if path is None else [path])
+    assert all(said in breach.text for breach in found)
+
+
+def test_wrong_names_among_thousands_of_models_are_told_without_comparing_all() -> None:
+    models: dict[str, object] = {f"model-{n}": {"near": f"other-{n}"} for n in range(3000)}
+    found = neighbour_breaches(models)
+    assert len(found) == 3000
+    assert found[7].text == "there is no model 'other-7'"
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [({}, ()), ({"tokens_per_s": 1.0, "requests_per_s": 1.0}, ("requests_per_s",))],
+)
+def test_a_target_is_in_tokens_or_in_requests(target: dict[str, object], path: object) -> None:
+    assert [breach.path for breach in target_breaches(target)] == [path]
+    with pytest.raises(ValidationError):
+        TargetEntry.model_validate(target)
 
 
 def test_engine_fills_in_what_the_rules_allow() -> None:

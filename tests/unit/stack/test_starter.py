@@ -6,8 +6,8 @@ import pytest
 
 from builders import a_gpu, an_observed
 from gpuslice.hardware.boards import board, load_boards
+from gpuslice.model.demand import Demand, NamedProfile
 from gpuslice.model.gpu import Gpu
-from gpuslice.model.plan import Demand
 from gpuslice.planner.plan import plan
 from gpuslice.stack.load import parse_stack
 from gpuslice.stack.schema import Stack
@@ -34,7 +34,11 @@ def test_starter_loads_and_plans_on_the_board_it_was_written_for(
     observed = an_observed(a_board(key))
     stack = read(starter(observed, gguf))
     demands = [
-        Demand(model=name, replicas=entry.replicas, profile=entry.slice)
+        Demand(
+            model=name,
+            replicas=entry.most_replicas,
+            profiles=(NamedProfile(profile=str(entry.slice)),),
+        )
         for name, entry in stack.models.items()
     ]
     answer = plan(observed, demands, ())
@@ -82,6 +86,13 @@ def test_each_product_gets_one_price_line_that_works_when_uncommented() -> None:
     head, _, tail = text.partition("# prices:")
     stack = read(head + "prices:" + tail.replace("\n# ", "\n"))
     assert list(stack.prices) == ["NVIDIA A100-SXM4-80GB", "NVIDIA A30"]
+
+
+def test_each_key_that_is_offered_in_a_comment_works_when_uncommented() -> None:
+    text = starter(an_observed(a_board("a30")), None)
+    for key, value in (("priority", 10), ("spread", 1), ("away", "chat")):
+        coder = read(text.replace(f"    # {key}: ", f"    {key}: ")).models["coder"]
+        assert getattr(coder, key) == value
 
 
 @pytest.mark.parametrize("gguf", ['a "quoted" name.gguf', "back\\slash.gguf", "a: b #c.gguf"])

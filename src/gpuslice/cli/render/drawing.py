@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 
-from gpuslice.agent.prepare import Proposal
+from gpuslice.agent.proposal import Proposal
 from gpuslice.cli.render.cost import cost_lines
-from gpuslice.cli.render.lanes import lanes_of
+from gpuslice.cli.render.lanes import drawn_gpus, lanes_of
 from gpuslice.cli.render.proof import proof_line
+from gpuslice.cli.render.purchases import purchase_lines
+from gpuslice.cli.render.servers import servers_line
 from gpuslice.cli.render.svg import Picture
 from gpuslice.cost.report import CostReport
 
@@ -29,11 +31,12 @@ def picture_of(proposal: Proposal, report: CostReport | None) -> Picture:
 
 
 def _notes(proposal: Proposal, left_out: str, report: CostReport | None) -> tuple[str, ...]:
-    """Say what no lane shows: what was left out, how good the plan is known to be, its cost."""
+    """Say what no lane shows: what becomes of servers, what is paid for, how good the plan is."""
     certificate = proposal.plan.certificate
     proof = (proof_line(certificate),) if certificate else ()
     cost = cost_lines(report) if report else ()
-    return tuple(filter(None, (left_out, *proof, *cost)))
+    servers = (servers_line(proposal),) if proposal.plan.servers else ()
+    return tuple(filter(None, (left_out, *servers, *purchase_lines(proposal), *proof, *cost)))
 
 
 def _badge(proposal: Proposal) -> str:
@@ -43,8 +46,8 @@ def _badge(proposal: Proposal) -> str:
 
 
 def _gpus(proposal: Proposal) -> str:
-    """Count the GPUs by product, and how many of them the stack uses."""
-    planned = {gpu.gpu_uuid for gpu in proposal.plan.gpus}
+    """Count the GPUs that are drawn by product, and how many of them the stack uses."""
+    planned = {gpu.gpu_uuid for gpu in drawn_gpus(proposal)}
     names = Counter(gpu.name for gpu in proposal.observed.gpus if gpu.uuid in planned)
     used = {seat.slice.gpu_uuid for seat in proposal.plan.seats}
     products = ", ".join(f"{count:,} × {name}" for name, count in names.items())

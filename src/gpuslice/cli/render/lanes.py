@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gpuslice.agent.prepare import Proposal
+from gpuslice.agent.proposal import Proposal
 from gpuslice.cli.render.mode import mode_text
 from gpuslice.cli.render.picture import Cell, Fate, after_cells, before_cells
+from gpuslice.cli.render.purchases import is_added, is_spared
 from gpuslice.model.geometry import Placement
 from gpuslice.model.gpu import Gpu, Slice
 from gpuslice.model.plan import GpuPlan, PlannedSlice
@@ -35,6 +36,7 @@ class Lane:
         heading: Which GPUs: index or number, product, MIG mode.
         detail: What happens to their slices, in words; "" where the picture says it all.
         notes: What a person should know about them.
+        added: True for GPUs that are not there and have to be added.
         grid: Memory slices of each.
         before: What lies there now; None where nothing goes, or where the GPUs differ in it.
         after: What lies there in the end.
@@ -43,6 +45,7 @@ class Lane:
     heading: str
     detail: str = ""
     notes: tuple[str, ...] = ()
+    added: bool = False
     grid: int
     before: tuple[Cell, ...] | None = None
     after: tuple[Cell, ...]
@@ -65,9 +68,15 @@ class Lanes:
 
 def lanes_of(proposal: Proposal) -> Lanes:
     """Choose the lanes of a plan: GPU by GPU up to `MANY_GPUS`, in groups above."""
-    if len(proposal.plan.gpus) > MANY_GPUS:
-        return _group_lanes(proposal)
-    return Lanes(shown=tuple(_gpu_lanes(proposal)))
+    plans = drawn_gpus(proposal)
+    if len(plans) > MANY_GPUS:
+        return _group_lanes(proposal, plans)
+    return Lanes(shown=tuple(_gpu_lanes(proposal, plans)), left_out=_spared(proposal))
+
+
+def drawn_gpus(proposal: Proposal) -> tuple[GpuPlan, ...]:
+    """List the GPUs that are drawn: all but those that might be added and need not be."""
+    return tuple(plan for plan in proposal.plan.gpus if not is_spared(proposal, plan))
 
 
 def in_words(numbers: Iterable[int]) -> str:
@@ -83,17 +92,26 @@ def in_words(numbers: Iterable[int]) -> str:
     return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
-def _gpu_lanes(proposal: Proposal) -> list[Lane]:
+def _spared(proposal: Proposal) -> str:
+    """Count the GPUs that might be added and need not be."""
+    names = {gpu.uuid: gpu.name for gpu in proposal.observed.gpus}
+    spared = Counter(names[p.gpu_uuid] for p in proposal.plan.gpus if is_spared(proposal, p))
+    told = ", ".join(f"{count:,} × {name}" for name, count in spared.items())
+    return f"not needed of those that may be added: {told}" if told else ""
+
+
+def _gpu_lanes(proposal: Proposal, plans: Sequence[GpuPlan]) -> list[Lane]:
     owners = {owned.slice: owned.replica for owned in proposal.record.owned}
     seats = proposal.plan.seats
     lanes = []
-    for plan in proposal.plan.gpus:
+    for plan in plans:
         gpu = proposal.observed.gpu(plan.gpu_uuid)
         before = tuple(before_cells(plan, owners)) if plan.destroy else None
         lanes.append(
             Lane(
                 heading=f"GPU {gpu.index}  {gpu.name}  MIG {_mode(gpu, plan)}",
                 notes=plan.notes,
+                added=is_added(proposal, plan),
                 grid=_grid(gpu),
                 before=before,
                 after=tuple(after_cells(plan, seats)),
@@ -102,15 +120,19 @@ def _gpu_lanes(proposal: Proposal) -> list[Lane]:
     return lanes
 
 
-def _group_lanes(proposal: Proposal) -> Lanes:
+def _group_lanes(proposal: Proposal, plans: Sequence[GpuPlan]) -> Lanes:
     """Draw the largest groups of each product, and count the rest."""
-    groups = _groups(proposal)
+    groups = _groups(proposal, plans)
     models = {seat.slice: seat.replica.model for seat in proposal.plan.seats}
     shown, rest = groups[:MOST_LANES], groups[MOST_LANES:]
     many = f"{len(rest)} more layouts" if len(rest) > 1 else "1 more layout"
+    left_out = f"and {many} on {sum(map(len, rest)):,} GPUs" if rest else ""
     return Lanes(
-        shown=tuple(_group_lane(members, models) for members in shown),
-        left_out=f"and {many} on {sum(map(len, rest)):,} GPUs" if rest else "",
+        shown=tuple(
+            _group_lane(members, models, added=is_added(proposal, members[0][1]))
+            for members in shown
+        ),
+        left_out="; ".join(filter(None, (left_out, _spared(proposal)))),
         grouped=True,
     )
 
@@ -118,16 +140,16 @@ def _group_lanes(proposal: Proposal) -> Lanes:
 _Member = tuple[Gpu, GpuPlan]
 
 
-def _groups(proposal: Proposal) -> list[list[_Member]]:
+def _groups(proposal: Proposal, plans: Sequence[GpuPlan]) -> list[list[_Member]]:
     """Put GPUs together that are of one product and end alike, in the order of `_rank`."""
     gpus = {gpu.uuid: gpu for gpu in proposal.observed.gpus}
     groups: dict[object, list[_Member]] = {}
     first: dict[str, int] = {}
-    for plan in proposal.plan.gpus:
+    for plan in plans:
         gpu = gpus[plan.gpu_uuid]
         first.setdefault(gpu.name, gpu.index)
         ours = _layout((*plan.keep, *plan.create))
-        key = (gpu.name, _mode(gpu, plan), ours, _layout(plan.foreign))
+        key = (gpu.name, _mode(gpu, plan), ours, _layout(plan.foreign), is_added(proposal, plan))
         groups.setdefault(key, []).append((gpu, plan))
     return sorted(groups.values(), key=lambda group: _rank(group, first))
 
@@ -143,13 +165,16 @@ def _layout(slices: Iterable[Slice | PlannedSlice]) -> tuple[tuple[Placement, st
     return tuple(sorted((s.placement, s.profile) for s in slices))
 
 
-def _group_lane(members: Sequence[_Member], models: dict[Slice | PlannedSlice, str]) -> Lane:
+def _group_lane(
+    members: Sequence[_Member], models: dict[Slice | PlannedSlice, str], *, added: bool
+) -> Lane:
     gpu, plan = members[0]
     noted = Counter(note for _, p in members for note in p.notes)
     return Lane(
         heading=f"{len(members):,} × {gpu.name}  MIG {_mode(gpu, plan)}",
         detail=f"{_tally([p for _, p in members])}  (GPU {in_words(g.index for g, _ in members)})",
         notes=tuple(f"{count:,} ×: {note}" for note, count in noted.items()),
+        added=added,
         grid=_grid(gpu),
         after=_group_cells([p for _, p in members], models),
     )

@@ -13,9 +13,10 @@ from enum import StrEnum
 
 from rich.text import Text
 
+from gpuslice.model.demand import ReplicaId
 from gpuslice.model.geometry import Placement
 from gpuslice.model.gpu import Gpu, Slice, SliceKey
-from gpuslice.model.plan import GpuPlan, PlannedSlice, ReplicaId, Seat
+from gpuslice.model.plan import GpuPlan, PlannedSlice, Seat
 
 WIDTH = 72
 

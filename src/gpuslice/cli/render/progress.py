@@ -1,7 +1,8 @@
-"""The progress of a change: one line per thing done, one live line for what is waited for."""
+"""The progress of a change, and of long thinking: what is done, and what is waited for."""
 
 from __future__ import annotations
 
+from threading import Lock, Timer
 from types import TracebackType
 from typing import Self
 
@@ -66,3 +67,44 @@ class Progress:
         elif text != self._waiting:
             err().print(Text(f"… {text}"))
         self._waiting = text
+
+
+class Thinking:
+    """One live line that says what is being worked out, once that takes more than a moment.
+
+    In a terminal only, and not where ``quiet``: nobody waits before a pipe or a script. The line
+    belongs to the ``with`` block; a timer of its own lets it appear.
+    """
+
+    def __init__(self, *, quiet: bool = False, after_s: float = 1.0) -> None:
+        self._wanted = err().is_terminal and not quiet
+        self._status = Status("", console=err())
+        self._lock = Lock()  # the timer may fire while the block ends
+        self._over = False
+        self._timer = Timer(after_s, self._appear)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        if self._wanted:
+            self._timer.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._timer.cancel()
+        with self._lock:
+            self._over = True
+            self._status.stop()
+
+    def tell(self, text: str) -> None:
+        """Say what is going on now."""
+        self._status.update(Text(text))
+
+    def _appear(self) -> None:
+        with self._lock:
+            if not self._over:
+                self._status.start()

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import takewhile
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gpuslice.model.plan import Certificate, Goal, Method, Objective, Plan, SlicePrice
+from gpuslice.cli.render.purchases import hourly
+from gpuslice.model.certificate import Certificate, Goal, Method, Objective, SlicePrice
+from gpuslice.model.plan import Plan
 
 _PROVED_BY = {
     Method.ENUMERATION: "optimal: proved by looking at every layout",
@@ -24,16 +27,17 @@ _PROVED_BY = {
 _UNITS = {
     Goal.SERVED: "replica",
     Goal.SERVED_OF_MODEL: "replica",
-    Goal.MOVED: "move",
+    Goal.ADDED: "GPU",
+    Goal.COST: "GPU",
+    Goal.MOVED: "",
     Goal.DESTROYED: "destroyed slice",
-    Goal.OCCUPIED: "GPU",
     Goal.SWITCHED: "GPU",
     Goal.OURS: "GPU",
     Goal.MEMORY: "memory slice",
     Goal.ROOM: "weighted memory slice",
     Goal.COMPUTE: "compute slice",
-    Goal.POSITIONS: "position",
 }
+"""What a goal counts; the cost of moves is whatever a stack file says of each."""
 
 
 def proof_view(plan: Plan, *, prices: bool) -> RenderableType:
@@ -57,7 +61,7 @@ def proof_line(certificate: Certificate) -> str:
         return _PROVED_BY[certificate.method]
     how = "; placed greedily" if certificate.method is Method.GREEDY else ""
     why = f"; {certificate.note}" if certificate.note else ""
-    return f"{_distance(worst)}{how}{why}"
+    return f"{_proved_before(certificate)}{_distance(worst, certificate.currency)}{how}{why}"
 
 
 def proof_json(plan: Plan) -> dict[str, Any]:
@@ -74,18 +78,40 @@ def _certificate_json(certificate: Certificate) -> dict[str, Any]:
         "summary": proof_line(certificate),
         "optimal": certificate.optimal,
         "method": certificate.method,
+        "currency": certificate.currency,
         "note": certificate.note,
         "objectives": [asdict(each) | {"gap": each.gap} for each in certificate.objectives],
     }
 
 
-def _distance(objective: Objective) -> str:
+def _proved_before(certificate: Certificate) -> str:
+    """Say that the goals that cost money are proved, where only one below them is not."""
+    proved = takewhile(lambda objective: objective.gap == 0, certificate.objectives)
+    if any(objective.goal is Goal.COST for objective in proved):
+        return "most served at least cost is proved; after that, "
+    return ""
+
+
+def _distance(objective: Objective, currency: str) -> str:
     """Say how far a goal is from its bound at most."""
-    about = f"{objective.goal}" + (f": {objective.model}" if objective.model else "")
+    about = f"{objective.goal}{_whose(objective)}"
     if objective.gap is None:
         return f"gap unknown ({about})"
-    unit = _UNITS[objective.goal] + ("" if objective.gap == 1 else "s")
-    return f"within {objective.gap:,} {unit} of the proven bound ({about})"
+    return f"within {_amount(objective, currency)} of the proven bound ({about})"
+
+
+def _whose(objective: Objective) -> str:
+    if objective.model:
+        return f": {objective.model}"
+    return f": priority {objective.priority}" if objective.priority else ""
+
+
+def _amount(objective: Objective, currency: str) -> str:
+    gap = objective.gap or 0
+    if currency and objective.goal in (Goal.COST, Goal.ADDED):
+        return hourly(gap, currency)
+    unit = _UNITS[objective.goal]
+    return f"{gap:,} {unit}{'' if gap == 1 else 's'}" if unit else f"{gap:,}"
 
 
 def _prices(prices: Sequence[SlicePrice]) -> RenderableType:

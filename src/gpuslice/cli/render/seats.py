@@ -3,38 +3,48 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.table import Table
 
-from gpuslice.agent.prepare import Proposal
-from gpuslice.model.plan import Demand, Seat
+from gpuslice.agent.proposal import Proposal
+from gpuslice.cli.render.servers import fates_of
+from gpuslice.model.demand import Demand, NamedProfile, ReplicaId
+from gpuslice.model.plan import Fate, Seat
+
+_TITLES = {Fate.STAYS: "stay", Fate.STARTS: "start", Fate.MOVES: "move"}
 
 
 def seats_table(proposal: Proposal) -> Table:
     """Show each model's need, and each replica's slice and why."""
-    table = _table("replica", "engine", "needs", "slice", "GPU", "at", "memory", "")
+    table = _table("replica", "engine", "needs", "slice", "GPU", "at", "memory", "server")
+    fates = fates_of(proposal)
     engines = _engines(proposal)
     for demand in proposal.demands:
         seats = [s for s in proposal.plan.seats if s.replica.model == demand.model]
         for number, seat in enumerate(seats):
             need = needs_text(demand) if number == 0 else "  〃"
-            table.add_row(*_seat_row(proposal, seat, engines[demand.model], need))
+            table.add_row(
+                *_seat_row(proposal, seat, engines[demand.model], need, fates.get(seat.replica))
+            )
     return table
 
 
 def seats_summary(proposal: Proposal) -> Table:
-    """Show each model's need, and how many replicas sit on which profile."""
-    table = _table("model", "engine", "needs", "slice", "memory", "replicas", "stay", "new")
+    """Show each model's need, and how many replicas sit on which profile, and what they do."""
+    fates = fates_of(proposal)
+    shown = [f for f in (Fate.STAYS, Fate.STARTS, Fate.MOVES) if f in fates.values()]
+    titles = (_TITLES[fate] for fate in shown)
+    table = _table("model", "engine", "needs", "slice", "memory", "replicas", *titles)
     engines = _engines(proposal)
     seats: dict[str, list[Seat]] = {}
     for seat in proposal.plan.seats:
         seats.setdefault(seat.replica.model, []).append(seat)
     unplaced = Counter(unplaced.replica.model for unplaced in proposal.plan.unplaced)
     for demand in proposal.demands:
-        rows = list(_profile_rows(seats.get(demand.model, [])))
+        rows = list(_profile_rows(seats.get(demand.model, []), fates, shown))
         if missing := unplaced[demand.model]:
-            rows.append(("[red]no slice[/]", "", f"{missing:,}", "", ""))
+            rows.append(("[red]no slice[/]", "", f"{missing:,}", *("" for _ in shown)))
         for number, row in enumerate(rows):
             told = (demand.model, engines[demand.model], needs_text(demand))
             table.add_row(*(told if number == 0 else ("", "", "  〃")), *row)
@@ -43,9 +53,47 @@ def seats_summary(proposal: Proposal) -> Table:
 
 def needs_text(demand: Demand) -> str:
     """Say what a model needs and why."""
-    if demand.profile is not None:
-        return f"{demand.profile}, {demand.reason}"
-    return f"{demand.memory_mib:,} MiB: {demand.reason}"
+    return f"{_need(demand)}{'; ' + ', '.join(terms) if (terms := _terms(demand)) else ''}"
+
+
+def _need(demand: Demand) -> str:
+    if demand.target is not None:
+        rates = ", ".join(
+            f"{_named(rate.named)} gives {_per_s(rate.milli_per_s)}" for rate in demand.target.rates
+        )
+        return f"{_per_s(demand.target.milli_per_s)} {demand.target.unit}/s; {rates}"
+    if demand.profiles:
+        return f"{'; '.join(_by_board(demand.profiles))}, {demand.reason}"
+    compute = f" and {demand.compute_slices} compute slices" if demand.compute_slices else ""
+    return f"{demand.memory_mib:,} MiB{compute}: {demand.reason}"
+
+
+def _by_board(profiles: Sequence[NamedProfile]) -> Iterator[str]:
+    """Write profiles board by board: ``2g.35gb on NVIDIA H200``, ``1g.10gb or 2g.20gb``."""
+    for board in dict.fromkeys(named.board for named in profiles):
+        names = " or ".join(named.profile for named in profiles if named.board == board)
+        yield f"{names} on {board}" if board else names
+
+
+def _named(named: NamedProfile) -> str:
+    return f"{named.profile} on {named.board}" if named.board else named.profile
+
+
+def _per_s(milli: int) -> str:
+    return f"{milli / 1000:,.10g}"
+
+
+def _terms(demand: Demand) -> list[str]:
+    """Name what else a model asks of a plan, where it is not the usual."""
+    spread = f"at most {demand.most_per_gpu} on a GPU" if demand.most_per_gpu else ""
+    said = (
+        f"priority {demand.priority}" if demand.priority else "",
+        "pinned" if demand.pinned else "",
+        spread,
+        f"near {', '.join(demand.near)}" if demand.near else "",
+        f"away from {', '.join(demand.away)}" if demand.away else "",
+    )
+    return [each for each in said if each]
 
 
 def _engines(proposal: Proposal) -> dict[str, str]:
@@ -55,12 +103,14 @@ def _engines(proposal: Proposal) -> dict[str, str]:
 def _table(*names: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in names:
-        right = name in ("memory", "replicas", "stay", "new")
+        right = name in ("memory", "replicas", *_TITLES.values())
         table.add_column(name, justify="right" if right else "left")
     return table
 
 
-def _seat_row(proposal: Proposal, seat: Seat, engine: str, need: str) -> tuple[str, ...]:
+def _seat_row(
+    proposal: Proposal, seat: Seat, engine: str, need: str, fate: Fate | None
+) -> tuple[str, ...]:
     slice_ = seat.slice
     return (
         str(seat.replica),
@@ -70,13 +120,16 @@ def _seat_row(proposal: Proposal, seat: Seat, engine: str, need: str) -> tuple[s
         str(proposal.observed.gpu(slice_.gpu_uuid).index),
         str(slice_.placement),
         f"{slice_.memory_mib:,} MiB",
-        "stays" if seat.kept else "new",
+        fate or "",
     )
 
 
-def _profile_rows(seats: list[Seat]) -> Iterator[tuple[str, ...]]:
+def _profile_rows(
+    seats: list[Seat], fates: Mapping[ReplicaId, Fate], shown: Sequence[Fate]
+) -> Iterator[tuple[str, ...]]:
     """Add up the seats of one model by profile, smallest memory first."""
-    kinds = Counter((s.slice.memory_mib, s.slice.profile, s.kept is not None) for s in seats)
+    kinds = Counter((s.slice.memory_mib, s.slice.profile, fates.get(s.replica)) for s in seats)
     for memory, profile in sorted({(memory, profile) for memory, profile, _ in kinds}):
-        stay, new = kinds[memory, profile, True], kinds[memory, profile, False]
-        yield profile, f"{memory:,} MiB", f"{stay + new:,}", f"{stay:,}", f"{new:,}"
+        counts = [kinds[memory, profile, fate] for fate in shown]
+        total = sum(n for (m, p, _), n in kinds.items() if (m, p) == (memory, profile))
+        yield profile, f"{memory:,} MiB", f"{total:,}", *(f"{count:,}" for count in counts)

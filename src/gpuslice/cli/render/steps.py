@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gpuslice.agent.prepare import Proposal
+from gpuslice.agent.proposal import Proposal
 from gpuslice.planner.steps import (
     CreateSlice,
     DestroySlice,

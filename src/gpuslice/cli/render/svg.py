@@ -25,6 +25,9 @@ _FONT = "font-family=\"'Helvetica Neue',Helvetica,Arial,'DejaVu Sans',sans-serif
 _CHARACTER = 7.4
 """Width of a wide character at 13 pixels; a label is cut rather than let run over its cell."""
 
+_HEADING_CHARACTER = 9.2
+"""The same for bold ones at 15 pixels."""
+
 _FILLS = {
     Fate.COMES: ("#2e7d32", "#ffffff"),
     Fate.STAYS: ("#1565c0", "#ffffff"),
@@ -105,7 +108,10 @@ class _Page:
     def lane(self, lane: Lane) -> None:
         """Draw one lane: heading, numbers, and one or two rows."""
         self._y += 14
-        self.text(lane.heading.replace("  ", " · "), size=15, weight="bold", height=22)
+        heading = lane.heading.replace("  ", " · ")
+        if lane.added:
+            self._tag("to be added", _MARGIN + len(heading) * _HEADING_CHARACTER + 14)
+        self.text(heading, size=15, weight="bold", height=22)
         if lane.detail:
             self.text(lane.detail, fill="#424242")
         for note in lane.notes:
@@ -140,6 +146,12 @@ class _Page:
                 "</svg>\n",
             )
         )
+
+    def _tag(self, text: str, x: float) -> None:
+        """Write something on blue behind a heading; the page does not grow by it."""
+        width = len(text) * _CHARACTER + 16
+        self._parts.append(_rect(x, self._y, width, 19, fill="#bbdefb"))
+        self._parts.append(_text(x + 8, self._y + 14, text))
 
     def _ruler(self, grid: int) -> None:
         for number in range(grid):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from builders import a_board_gpu, a_desired, a_record, an_observed, owned, with_slices
-from gpuslice.agent.prepare import Proposal
+from gpuslice.agent.proposal import Proposal
 from gpuslice.cli.render.lanes import MANY_GPUS, MOST_LANES, in_words, lanes_of
 from gpuslice.cli.render.picture import Fate
+from gpuslice.model.demand import Demand
 from gpuslice.model.gpu import Gpu
-from gpuslice.model.plan import Demand, Owned
+from gpuslice.model.plan import Owned
 from gpuslice.planner.plan import plan
+from proposals import chats
 from terminal import screen
 
 
@@ -21,10 +23,6 @@ def a_proposal(gpus: list[Gpu], demands: tuple[Demand, ...], *ours: Owned) -> Pr
         observed=observed,
         plan=plan(observed, demands, ours),
     )
-
-
-def chats(count: int, profile: str = "3g.40gb") -> tuple[Demand, ...]:
-    return (Demand(model="chat", replicas=count, profile=profile, reason="asked for by name"),)
 
 
 def test_up_to_eight_gpus_each_has_its_lane() -> None:
@@ -66,7 +64,7 @@ def test_a_place_that_comes_on_some_and_stays_on_others_has_its_own_sign() -> No
 
 
 def test_a_place_names_a_model_only_when_it_is_the_same_everywhere() -> None:
-    demands = tuple(Demand(model=m, replicas=9, profile="7g.80gb") for m in ("chat", "coder"))
+    demands = (*chats(9, "7g.80gb"), *chats(9, "7g.80gb", model="coder"))
     (lane,) = lanes_of(a_proposal([a_board_gpu(index=n) for n in range(18)], demands)).shown
     assert [cell.label for cell in lane.after] == ["7g.80gb"]
 

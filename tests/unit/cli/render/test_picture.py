@@ -15,8 +15,9 @@ from gpuslice.cli.render.picture import (
     row,
     ruler,
 )
+from gpuslice.model.demand import ReplicaId
 from gpuslice.model.geometry import Placement
-from gpuslice.model.plan import GpuPlan, PlannedSlice, ReplicaId, Seat
+from gpuslice.model.plan import GpuPlan, PlannedSlice, Seat
 
 PLANNED = PlannedSlice(
     gpu_uuid="GPU-0", placement=Placement(4, 4), profile="3g.40gb", profile_id=9, memory_mib=40192

@@ -1,10 +1,15 @@
-"""Progress in a pipe: one line for each thing done, and waiting said once."""
+"""Progress in a pipe: one line for each thing done, and waiting said once; and long thinking."""
 
 from __future__ import annotations
 
-import pytest
+import io
 
-from gpuslice.cli.render.progress import Progress
+import pytest
+from rich.console import Console
+
+from builders import wait_until
+from gpuslice.cli.render import progress
+from gpuslice.cli.render.progress import Progress, Thinking
 from gpuslice.model.event import Event, EventKind
 from terminal import Terminal
 
@@ -62,3 +67,38 @@ def test_markup_in_a_server_s_words_is_shown_as_it_is(
     terminal: Terminal, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert shown(capsys, an_event(EventKind.NOTE, "[red]x[/]")) == ["i [red]x[/]"]
+
+
+@pytest.fixture
+def screen_of_errors(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """Standard error as a terminal."""
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    monkeypatch.setattr(progress, "err", lambda: console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file
+
+
+def test_long_thinking_says_what_is_going_on(screen_of_errors: io.StringIO) -> None:
+    with Thinking(after_s=0) as thinking:
+        thinking.tell("planning 40 replicas on 9 GPUs")
+        wait_until(lambda: "planning 40 replicas" in screen_of_errors.getvalue())
+
+
+def test_thinking_that_is_soon_over_says_nothing(screen_of_errors: io.StringIO) -> None:
+    with Thinking(after_s=600) as thinking:
+        thinking.tell("planning")
+    assert screen_of_errors.getvalue() == ""
+
+
+def test_thinking_for_a_script_says_nothing(screen_of_errors: io.StringIO) -> None:
+    with Thinking(quiet=True, after_s=0) as thinking:
+        thinking.tell("planning")
+    assert screen_of_errors.getvalue() == ""
+
+
+def test_thinking_into_a_pipe_says_nothing(
+    terminal: Terminal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Thinking(after_s=0) as thinking:
+        thinking.tell("planning")
+    assert capsys.readouterr() == ("", "")

@@ -103,3 +103,13 @@ def test_everything_lies_on_the_page() -> None:
 
 def test_equal_pictures_are_equal_text() -> None:
     assert svg_text(a_picture(a_cell(0, 2))) == svg_text(a_picture(a_cell(0, 2)))
+
+
+def test_a_gpu_that_has_to_be_added_is_marked_behind_its_heading() -> None:
+    lane = Lane(heading="GPU 9  NVIDIA H200  MIG off → on", grid=8, added=True, after=())
+    root = drawn(Picture(title="Plan", lanes=(lane,)))
+    ends = {element.text: element.attrib for element in root.iter(f"{SVG}text")}
+    heading, tag = ends["GPU 9 · NVIDIA H200 · MIG off → on"], ends["to be added"]
+    assert float(tag["x"]) > float(heading["x"]) + 200
+    assert abs(float(tag["y"]) - float(heading["y"])) < 4
+    assert "to be added" not in texts(drawn(a_picture(heading=lane.heading)))

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from gpuslice.cli.render.top import top_view
+from gpuslice.model.demand import ReplicaId
 from gpuslice.model.geometry import Placement
-from gpuslice.model.plan import ReplicaId
 from gpuslice.monitor.snapshot import ModelRow, SliceRow, Snapshot
 from terminal import screen
 

@@ -1,0 +1,116 @@
+"""What becomes of each server: how many stay, start, move and stop, and what a move means for it.
+
+Separate from seats, which say who gets which slice: here is what the people who use a model notice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from gpuslice.agent.proposal import Proposal
+from gpuslice.model.demand import ReplicaId
+from gpuslice.model.gpu import Slice
+from gpuslice.model.plan import Fate, PlannedSlice, Seat, ServerPlan
+
+_TOLD = 12
+"""How many servers that move or stop are named before the rest is only counted."""
+
+_VERBS = {
+    Fate.STAYS: ("stays", "stay"),
+    Fate.STARTS: ("starts", "start"),
+    Fate.MOVES: ("moves", "move"),
+    Fate.STOPS: ("stops", "stop"),
+}
+_HONESTLY = (
+    "Servers that move are stopped, all at once, before they are started on their new slices; "
+    "meanwhile only replicas that stay answer."
+)
+
+
+def fates_of(proposal: Proposal) -> dict[ReplicaId, Fate]:
+    """Look up what becomes of each server."""
+    return {server.replica: server.fate for server in proposal.plan.servers}
+
+
+def servers_view(proposal: Proposal) -> RenderableType:
+    """Count the servers by fate, and name those that move or stop."""
+    servers = proposal.plan.servers
+    if not servers:
+        return Group()
+    parts: list[RenderableType] = [Text(f"\n{servers_line(proposal)}")]
+    troubled = [server for server in servers if server.fate in (Fate.MOVES, Fate.STOPS)]
+    if troubled:
+        parts.append(_table(proposal, troubled[:_TOLD]))
+    if len(troubled) > _TOLD:
+        parts.append(Text(f"  … and {len(troubled) - _TOLD:,} more (--json has all)"))
+    if any(server.fate is Fate.MOVES for server in troubled):
+        parts.append(Text(_HONESTLY, style="dim"))
+    if silent := _silent_models(servers):
+        parts.append(Text(f"In between nobody answers for: {', '.join(silent)}.", style="yellow"))
+    return Group(*parts)
+
+
+def servers_line(proposal: Proposal) -> str:
+    """Say how many servers stay, start, move and stop, and how many moves cannot but pause."""
+    counts = Counter(server.fate for server in proposal.plan.servers)
+    told = ", ".join(_counted(counts[fate], fate) for fate in Fate if counts[fate])
+    pauses = sum(server.pause for server in proposal.plan.servers)
+    return f"Servers: {told}" + (f"; {pauses:,} with a pause that is unavoidable" if pauses else "")
+
+
+def _silent_models(servers: Iterable[ServerPlan]) -> tuple[str, ...]:
+    """List the models that run now and go on, but of which nobody answers during the change."""
+    fates: dict[str, set[Fate]] = {}
+    for server in servers:
+        fates.setdefault(server.replica.model, set()).add(server.fate)
+    return tuple(
+        model for model, seen in fates.items() if Fate.MOVES in seen and Fate.STAYS not in seen
+    )
+
+
+def _counted(count: int, fate: Fate) -> str:
+    one, many = _VERBS[fate]
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def _table(proposal: Proposal, servers: list[ServerPlan]) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for row in _rows(proposal, servers):
+        table.add_row("", *row)
+    return table
+
+
+def _rows(proposal: Proposal, servers: list[ServerPlan]) -> Iterator[tuple[str, ...]]:
+    indexes = {gpu.uuid: gpu.index for gpu in proposal.observed.gpus}
+    seats = {seat.replica: seat for seat in proposal.plan.seats}
+    unplaced = {unplaced.replica for unplaced in proposal.plan.unplaced}
+    for server in servers:
+        assert server.origin is not None, "it runs somewhere now"
+        origin = _place(server.origin, indexes)
+        if server.fate is Fate.STOPS:
+            why = "finds no slice" if server.replica in unplaced else "no longer asked for"
+            yield str(server.replica), "stops", origin, why
+        else:
+            seat = seats[server.replica]
+            way = f"{origin} → {_place(seat.slice, indexes)}"
+            yield str(server.replica), "moves", way, _how(server, seat)
+
+
+def _place(slice_: Slice | PlannedSlice, indexes: Mapping[str, int]) -> str:
+    return f"GPU {indexes[slice_.gpu_uuid]} {slice_.profile} at {slice_.placement}"
+
+
+def _how(server: ServerPlan, seat: Seat) -> str:
+    """Say whether the new slice can be there before the old one goes."""
+    if server.pause and seat.kept is not None:
+        return "a pause is unavoidable: it has to make way for another server first"
+    if server.pause:
+        return "a pause is unavoidable: its old slice has to go before the new one can come"
+    if seat.kept is not None:
+        return "its new slice is there already"
+    return "its new slice is there before the old one goes"
