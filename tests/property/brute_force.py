@@ -100,8 +100,9 @@ def everything(case: Case) -> dict[Use, Expense]:
 def _ways(case: Case, gpu: Gpu) -> dict[Use, Expense]:
     """Every way to use one GPU."""
     cheapest: dict[tuple[Chair, ...], Expense] = {}
+    chair_of = {place: _chair(case, gpu, place) for place in _places(case, gpu)}
     for places in _layouts(case, gpu):
-        chairs = tuple(sorted(_chair(case, gpu, place) for place in places))
+        chairs = tuple(sorted(chair_of[place] for place in places))
         offer = expense(case, gpu, places)
         cheapest[chairs] = min(offer, cheapest.get(chairs, offer))
     running = _running(case, gpu)

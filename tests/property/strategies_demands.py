@@ -24,7 +24,7 @@ def demands_for(
     draw: st.DrawFn, machine: list[Gpu], budget: int, most_demands: int, aiming: bool
 ) -> tuple[Demand, ...]:
     """Demands of one replica or more each, mostly for what lies there."""
-    choices = _profiles(machine)
+    choices = profiles_of(machine)
     lying = {s.profile for gpu in machine for s in gpu.slices}
     there = [(p, name) for p, name in choices if p.name in lying]
     demands: list[Demand] = []
@@ -118,6 +118,6 @@ def _companions(model: str, near: set[tuple[str, str]]) -> set[str]:
     return found
 
 
-def _profiles(machine: list[Gpu] | tuple[Gpu, ...]) -> list[tuple[Profile, str]]:
+def profiles_of(machine: list[Gpu] | tuple[Gpu, ...]) -> list[tuple[Profile, str]]:
     """Every profile in the machine, with the product that offers it."""
     return [(p, gpu.name) for gpu in machine if gpu.geometry for p in gpu.geometry.profiles]

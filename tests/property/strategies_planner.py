@@ -20,7 +20,7 @@ from gpuslice.model.geometry import Placement
 from gpuslice.model.gpu import Gpu
 from gpuslice.model.plan import Owned
 from gpuslice.planner.contradiction import check_consistent
-from property.case import Case, status_quo
+from property.case import Case, geometry_of, status_quo
 from property.legality import faults
 from property.strategies_demands import (
     MOVE_COSTS,
@@ -28,6 +28,7 @@ from property.strategies_demands import (
     PRIORITIES,
     SELDOM,
     demands_for,
+    profiles_of,
     tied_demands,
 )
 
@@ -149,6 +150,43 @@ def crowded_cases(draw: st.DrawFn, *, most_gpus: int = 2) -> Case:
         observed=an_observed(*machine),
         demands=draw(st.permutations(demands).map(tuple)),
         owned=tuple(owned(s, "small", number) for number, s in enumerate(slices[:3])),
+        rules=Rules(prices=draw(_prices(machine))),
+    )
+
+
+@st.composite
+def scattered_cases(draw: st.DrawFn, *, most_gpus: int = 3) -> Case:
+    """Replicas that run on a slice or two of each GPU, where fewer GPUs would hold them all."""
+    key = draw(st.sampled_from(FEW_SHAPES))
+    machine, names = [], ("1g", "2g", "3g")
+    for index in range(draw(st.integers(2, most_gpus))):
+        gpu = a_board_gpu(draw(st.sampled_from((key, key, "a30"))), index=index)
+        plain = [p for p, _ in profiles_of([gpu]) if not p.attributes and p.name.startswith(names)]
+        lying: list[tuple[str, int]] = []
+        for _ in range(draw(st.integers(1, 2))):
+            places = [(p.name, at) for p in plain for at in p.placements]
+            free = [p for p in places if geometry_of(gpu).allows(_placed(gpu, lying), *p)]
+            name, at = draw(st.sampled_from(free))
+            lying.append((name, at.start))
+        machine.append(with_slices(gpu, *lying))
+    running = sorted({s.profile for gpu in machine for s in gpu.slices})
+    demands, records = [], []
+    for number, name in enumerate(running):
+        slices = [s for gpu in machine for s in gpu.slices if s.profile == name]
+        demands.append(
+            Demand(
+                model=f"model-{number}",
+                replicas=len(slices),
+                profiles=(NamedProfile(profile=name),),
+                move_cost=draw(MOVE_COSTS),
+                priority=draw(PRIORITIES),
+            )
+        )
+        records += [owned(s, f"model-{number}", n) for n, s in enumerate(slices)]
+    return Case(
+        observed=an_observed(*machine),
+        demands=tuple(demands),
+        owned=tuple(records),
         rules=Rules(prices=draw(_prices(machine))),
     )
 

@@ -20,6 +20,7 @@ from property.strategies_planner import (
     cases,
     crowded_cases,
     empty_gpus,
+    scattered_cases,
     target_cases,
 )
 from property.variants import (
@@ -37,7 +38,7 @@ quick = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
-ANY = cases() | bound_cases() | crowded_cases() | target_cases(bound=True)
+ANY = cases() | bound_cases() | crowded_cases() | scattered_cases() | target_cases(bound=True)
 """Everything that can be asked of two GPUs, and one that may be added."""
 
 
@@ -56,7 +57,7 @@ def test_no_way_of_seating_five_replicas_on_a_short_grid_is_better(case: Case) -
 
 
 @settings(quick, max_examples=60)
-@given(case=crowded_cases())
+@given(case=crowded_cases() | scattered_cases())
 def test_no_way_of_moving_running_replicas_is_better(case: Case) -> None:
     assert worth_of_plan(case, make(case)) == best_worth(case)
 

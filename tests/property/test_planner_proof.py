@@ -16,7 +16,13 @@ from property.judge import (
     worth_of_plan,
 )
 from property.planned import certificate_of, make
-from property.strategies_planner import bound_cases, cases, crowded_cases, target_cases
+from property.strategies_planner import (
+    bound_cases,
+    cases,
+    crowded_cases,
+    scattered_cases,
+    target_cases,
+)
 
 quick = settings(
     deadline=None,
@@ -27,7 +33,9 @@ quick = settings(
 
 
 @quick
-@given(case=cases() | bound_cases() | crowded_cases() | target_cases(bound=True))
+@given(
+    case=cases() | bound_cases() | crowded_cases() | scattered_cases() | target_cases(bound=True)
+)
 def test_a_certificate_states_every_goal_in_order_and_what_the_plan_is_worth(case: Case) -> None:
     made = make(case)
     assert stated_goals(certificate_of(made)) == goals(case)
@@ -35,7 +43,7 @@ def test_a_certificate_states_every_goal_in_order_and_what_the_plan_is_worth(cas
 
 
 @quick
-@given(case=cases() | bound_cases() | crowded_cases())
+@given(case=cases() | bound_cases() | crowded_cases() | scattered_cases())
 def test_every_goal_of_a_small_question_is_proved_to_its_very_optimum(case: Case) -> None:
     certificate = certificate_of(make(case))
     assert certificate.optimal
@@ -51,7 +59,9 @@ def test_no_plan_with_targets_is_better_than_a_certified_bound(case: Case) -> No
 
 
 @quick
-@given(case=cases() | bound_cases() | crowded_cases() | target_cases(bound=True))
+@given(
+    case=cases() | bound_cases() | crowded_cases() | scattered_cases() | target_cases(bound=True)
+)
 def test_without_time_there_is_a_legal_plan_with_an_honest_certificate(case: Case) -> None:
     hasty = make(case, limit_s=0.0)
     best = best_worth(case)

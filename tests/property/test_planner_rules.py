@@ -15,7 +15,12 @@ from property.case import Case, geometry_of, incumbents, usable
 from property.judge import Worth, goals, proved_values, seating_of, worth_of_plan
 from property.legality import faults
 from property.planned import certificate_of, make
-from property.strategies_planner import bound_cases, crowded_cases, target_cases
+from property.strategies_planner import (
+    bound_cases,
+    crowded_cases,
+    scattered_cases,
+    target_cases,
+)
 
 quick = settings(
     deadline=None,
@@ -60,7 +65,7 @@ def test_a_plan_is_refused_where_none_is_legal_or_somebody_could_come_nowhere(ca
 
 
 @quick
-@given(case=bound_cases() | crowded_cases())
+@given(case=scattered_cases() | bound_cases() | crowded_cases())
 def test_a_looser_limit_of_moves_never_makes_a_plan_worse(case: Case) -> None:
     limits = (0, 1, 2, None)
     assume(best_worth(with_limit(case, 0)) is not None)
@@ -69,7 +74,7 @@ def test_a_looser_limit_of_moves_never_makes_a_plan_worse(case: Case) -> None:
 
 
 @quick
-@given(case=crowded_cases() | bound_cases())
+@given(case=scattered_cases() | crowded_cases() | bound_cases())
 def test_every_corner_of_the_frontier_is_the_least_cost_of_so_many_moves(case: Case) -> None:
     points = frontier(case.observed, case.demands, case.owned, case.rules)
     assert [(point.cost, point.moves) for point in points] == corners(case)
@@ -130,18 +135,22 @@ def could_be_alone(case: Case, demand: Demand) -> bool:
 
 
 def corners(case: Case) -> list[tuple[int, int]]:
-    """Cost and moves of all plans that serve as many as any, where neither improves alone."""
+    """Cost and moves of all plans that serve as many as any, where neither improves alone.
+
+    What has to be added counts before the cost, here as everywhere.
+    """
     by_moves = worths_by_moves(case)
     limit = case.rules.most_moves
     allowed = {n: w for n, w in by_moves.items() if limit is None or n <= limit}
-    served = sum(goal in (Goal.SERVED, Goal.SERVED_OF_MODEL) for goal, _, _ in goals(case))
-    cost = [goal for goal, _, _ in goals(case)].index(Goal.COST)
-    most: Worth = min(allowed.values())[:served]
-    found: list[tuple[int, int]] = []
+    names = [goal for goal, _, _ in goals(case)]
+    first, cost = names.index(Goal.SERVED_OF_MODEL) + len(case.demands), names.index(Goal.COST)
+    most: Worth = min(allowed.values())[:first]
+    found: list[tuple[Worth, int]] = []
     for moves, worth in sorted(allowed.items()):
-        if worth[:served] == most and (not found or worth[cost] < found[-1][0]):
-            found.append((worth[cost], moves))
-    return found[::-1]
+        price = worth[first : cost + 1]
+        if worth[:first] == most and (not found or price < found[-1][0]):
+            found.append((price, moves))
+    return [(price[-1], moves) for price, moves in reversed(found)]
 
 
 def check_targets(case: Case) -> None:

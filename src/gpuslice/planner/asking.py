@@ -236,16 +236,16 @@ class _Asking:
     def _want(self, group: list[int], left: Sequence[int], want_of: Sequence[int]) -> Want:
         demand = self._portions[group[0]].demand
 
-        def numbers(model: str) -> tuple[int, ...]:
-            return tuple(want_of[n] for n in self._by_model.get(model, ()))
+        def numbers(models: tuple[str, ...]) -> tuple[int, ...]:
+            return tuple(want_of[n] for model in models for n in self._by_model.get(model, ()))
 
         return Want(
             count=sum(left[number] for number in group),
             priority=demand.priority,
             move_cost=demand.move_cost,
             most_per_gpu=demand.most_per_gpu if self._spread else None,
-            near=tuple(numbers(model) for model in demand.near),
-            away=tuple(n for model in demand.away for n in numbers(model)),
+            near=numbers(demand.near),
+            away=numbers(demand.away),
         )
 
     def _menu(

@@ -174,18 +174,27 @@ def _serve_bounds(attempt: Attempt) -> dict[int | str, int | None]:
     return found
 
 
+def costs_of(situation: Situation, attempt: Attempt) -> Cost:
+    """Count what a plan costs, with all that was not in question; less is better."""
+    levels = len(serve_levels(attempt.asked.question))
+    numbers = objective_values(attempt.asked.question, attempt.answer)[levels:]
+    base = _base(situation, attempt.asked)
+    triples = zip(_GOALS, numbers, base, strict=True)
+    return Cost(*(number - b if goal.most else number + b for goal, number, b in triples))
+
+
 def _spending(situation: Situation, attempt: Attempt, seats: Sequence[Seat]) -> Iterator[Objective]:
     """Yield every goal that counts what a plan costs."""
     levels = len(serve_levels(attempt.asked.question))
-    numbers = Cost(*objective_values(attempt.asked.question, attempt.answer)[levels:])
+    costs = costs_of(situation, attempt)
     bounds = attempt.answer.proof.bounds[levels:]
     least = Cost(destroyed=sum(len(ground.doomed) for ground in situation.grounds))
-    steady = attempt.with_targets and not numbers.moved and _runs_on(situation, attempt, seats)
-    price = attempt.least_price if attempt.serves_all and not numbers.added else None
-    for goal, base, number, bound, floor in zip(
-        _GOALS, _base(situation, attempt.asked), numbers, bounds, least, strict=True
+    steady = attempt.with_targets and not costs.moved and _runs_on(situation, attempt, seats)
+    price = attempt.least_price if attempt.serves_all and not costs.added else None
+    for goal, base, cost, bound, floor in zip(
+        _GOALS, _base(situation, attempt.asked), costs, bounds, least, strict=True
     ):
-        value = base - number if goal.most else base + number
+        value = -cost if goal.most else cost
         proven = None if bound is None else (base - bound if goal.most else base + bound)
         if goal is Goal.COST and price is not None:
             proven = price

@@ -61,12 +61,15 @@ def choose_greedily(question: Question, states: States) -> Filling | None:
     Returns:
         A legal filling but for the limit of moves, which it may pass where running replicas do not
         bear each other; equal questions have equal fillings. None where replicas that have to stay
-        need company that this rule does not find for them.
+        do not bear each other, or need company that this rule does not find for them.
     """
     waiting = Counter(dict(enumerate(want.count for want in question.wants)))
     stays = []
     for group in question.groups:
-        stay, room = _first_legal(states, group, waiting)
+        legal = _first_legal(states, group, waiting)
+        if legal is None:
+            return None
+        stay, room = legal
         stays.append((stay, room))
         for (want,), count in stay.staying:
             waiting[want] -= count * len(group.members)
@@ -87,11 +90,14 @@ def choose_greedily(question: Question, states: States) -> Filling | None:
     )
 
 
-def _first_legal(states: States, group: SiteGroup, waiting: Counter[int]) -> tuple[Stay, Room]:
+def _first_legal(
+    states: States, group: SiteGroup, waiting: Counter[int]
+) -> tuple[Stay, Room] | None:
     """Choose what stays: as many running replicas as bear each other without others, and no more.
 
     Slices that nobody runs on go: giving them to others is left to the solver. Where more replicas
-    run than are wanted, those on the GPUs that come first stay.
+    run than are wanted, those on the GPUs that come first stay. None where those who have to stay
+    do not bear each other.
     """
     options = [
         (stay, room)
@@ -105,7 +111,7 @@ def _first_legal(states: States, group: SiteGroup, waiting: Counter[int]) -> tup
         stay, room = option
         return all(arrival.slices for arrival in states.arrivals(room)), stay.moves
 
-    return min(options, key=rank)
+    return min(options, key=rank, default=None)
 
 
 def _turn(group: SiteGroup) -> tuple[bool, bool, bool, int, int]:

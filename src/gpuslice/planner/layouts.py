@@ -5,7 +5,7 @@ table again and again: a layout is a set of *parts* (a profile at a placement), 
 and "all layouts that contain this one" is a comparison of integers. Subsets of a layout are layouts
 too, so everything worth knowing about a set of parts can be remembered by its bits.
 
-An 8-slice GPU has 723 layouts of its plain profiles (with the double-memory 1g) on 35 parts; the
+An 8-slice GPU has 723 layouts of its plain profiles (with the double-memory 1g) on 18 parts; the
 walk takes about a millisecond.
 
 Source: NVIDIA MIG User Guide, "Partitioning"; what may lie beside what is `Geometry.allows`.

@@ -50,9 +50,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gpuslice.errors import PlanningError
 from gpuslice.planner.allowance import Allowance
 from gpuslice.planner.enumeration import Enumeration
-from gpuslice.planner.question import Answer, Question
+from gpuslice.planner.question import Answer, Question, no_layout
 from gpuslice.planner.states import States
 
 _FEW_GROUPS = 8
@@ -77,10 +78,15 @@ def pack(question: Question, allowance: Allowance) -> Answer:
         no limit is reached.
 
     Raises:
-        PlanningError: The rules cannot be kept with so few moves.
+        PlanningError: The rules cannot be kept with so few moves, or no way to keep them was found.
     """
     states = States(question)
-    answer = _answer(question, states, allowance)
+    try:
+        answer = _answer(question, states, allowance)
+    except PlanningError as error:
+        if states.complete:
+            raise
+        raise no_layout(_NOT_ALL) from error
     if states.complete:
         return answer
     unknown: tuple[int | None, ...] = (None,) * len(answer.proof.bounds)

@@ -15,7 +15,7 @@ from gpuslice.model.gpu import Observed
 from gpuslice.model.plan import Addition, Owned, Plan, Seat, Unplaced
 from gpuslice.planner.admission import check_input
 from gpuslice.planner.allowance import Allowance
-from gpuslice.planner.certificate import Attempt, certify
+from gpuslice.planner.certificate import Attempt, certify, costs_of
 from gpuslice.planner.contradiction import check_consistent
 from gpuslice.planner.deciding import decide
 from gpuslice.planner.explain import explain_unplaced
@@ -103,13 +103,25 @@ def _find(situation: Situation, allowance: Allowance) -> _Found:
     """
     portions = choose_portions(situation, allowance)
     while True:
-        attempt = decide(situation, portions.all, allowance)
-        attempt = replace(
-            attempt, with_targets=portions.with_targets, least_price=_least_price(portions, attempt)
-        )
-        if attempt.meets_targets or not portions.met:
-            return _Found(portions=portions, attempt=attempt)
+        found = _try(situation, portions, allowance)
+        if found.attempt.meets_targets or not portions.met:
+            return found
         portions = portions.without_least()
+
+
+def _try(situation: Situation, portions: Portions, allowance: Allowance) -> _Found:
+    """Decide for some portions, and where somebody moves for leaner ones too; take the better."""
+    attempt = decide(situation, portions.all, allowance)
+    attempt = replace(
+        attempt, with_targets=portions.with_targets, least_price=_least_price(portions, attempt)
+    )
+    found = _Found(portions=portions, attempt=attempt)
+    costs = costs_of(situation, attempt)
+    if portions.leaner is None or not (costs.moved and attempt.serves_all):
+        return found
+    other = _try(situation, portions.leaner, allowance)
+    better = other.attempt.serves_all and costs_of(situation, other.attempt) < costs
+    return other if better else found
 
 
 def _least_price(portions: Portions, attempt: Attempt) -> int | None:

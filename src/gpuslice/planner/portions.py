@@ -38,7 +38,7 @@ _BLOCKERS = 16
 """How many targets that do not fit are passed over in search of others that do."""
 
 _TRIES = 8
-"""For how many targets it is tried one by one whether what runs may stay; more take too long."""
+"""For how many targets it is tried one by one whether what runs may stay."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +58,8 @@ class Portions:
         sole: True when no other slices than these could meet the targets.
         steady: The same with what runs left where it is, which costs more; to be tried before a
             target is given up.
+        leaner: The same with no slice too many, which costs no more; to be tried where somebody
+            would have to move only to go on in vain.
     """
 
     fixed: tuple[Portion, ...]
@@ -68,12 +70,12 @@ class Portions:
     least_price: int | None = None
     sole: bool = False
     steady: Portions | None = None
+    leaner: Portions | None = None
 
     @property
     def all(self) -> tuple[Portion, ...]:
-        """Every portion; of a target that is not met, an empty one."""
-        nothing = (Portion(demand=demand, count=0) for demand in (*self.unmet, *self.hopeless))
-        return (*self.fixed, *(each for portions in self.met for each in portions), *nothing)
+        """Every portion."""
+        return (*self.fixed, *(each for portions in self.met for each in portions))
 
     @property
     def with_targets(self) -> bool:
@@ -145,7 +147,7 @@ class _Kitchen:
             return self._portions(recipes, bound)
         kept = self._choose(self._targets, self._running, self._fixed)
         if kept is not None and kept[1] == price:
-            return self._portions(kept[0], bound)
+            return replace(self._portions(kept[0], bound), leaner=self._leaner(price, bound))
         recipes = self._partly_kept(price) or recipes
         if kept is not None and not self._may_leave(recipes):
             return self._portions(kept[0], bound)
@@ -154,19 +156,42 @@ class _Kitchen:
             return cheap
         return replace(cheap, steady=self._portions(kept[0], bound))
 
+    def _leaner(self, price: int, bound: int) -> Portions | None:
+        """Leave what runs but for what is not needed; None where that costs more, or is all."""
+        needed = {t.model: trimmed(t, self._running[t.model]) for t in self._targets}
+        if needed == self._running:
+            return None
+        found = self._choose(self._targets, needed, self._fixed)
+        return self._portions(found[0], bound) if found and found[1] == price else None
+
     def _partly_kept(self, price: int) -> dict[str, Recipe] | None:
-        """Leave what runs where that costs no more, target by target, or else what suffices."""
+        """Leave what runs for some of the targets, where leaving it for all costs more."""
+        running = [target for target in self._targets if self._running[target.model]]
+        if len(running) > _TRIES:
+            return self._first_kept(running, price)
         chosen: dict[str, Recipe] = {}
         best = None
-        running = [target for target in self._targets if self._running[target.model]]
-        for target in running if len(running) <= _TRIES else ():
+        for target in running:
             whole = self._running[target.model]
             for some in dict.fromkeys((whole, trimmed(target, whole))):
-                held = chosen | {target.model: some}
-                found = self._choose(self._targets, held, self._fixed)
+                found = self._choose(self._targets, chosen | {target.model: some}, self._fixed)
                 if found is not None and found[1] == price:
-                    chosen, best = held, found[0]
+                    chosen[target.model] = some
+                    best = found[0]
                     break
+        return best
+
+    def _first_kept(self, running: Sequence[Demand], price: int) -> dict[str, Recipe] | None:
+        """Leave what suffices for as many of the first targets as cost no more: a quick search."""
+        low, high, best = 0, len(running) + 1, None
+        while high - low > 1:
+            middle = (low + high) // 2
+            held = {t.model: trimmed(t, self._running[t.model]) for t in running[:middle]}
+            found = self._choose(self._targets, held, self._fixed)
+            if found is not None and found[1] == price:
+                low, best = middle, found[0]
+            else:
+                high = middle
         return best
 
     def _portions(self, recipes: Mapping[str, Recipe], bound: int) -> Portions:
@@ -247,9 +272,8 @@ class _Kitchen:
 
     def _served(self) -> list[Portion]:
         """Count how many of each fixed portion are served where there are no targets."""
-        nobody = tuple(Portion(demand=target, count=0) for target in self._targets)
         try:
-            attempt = decide(self._situation, (*self._fixed, *nobody), self._allowance)
+            attempt = decide(self._situation, self._fixed, self._allowance)
         except PlanningError:  # what runs for the targets may not be given up
             return list(self._fixed)
         if attempt.serves_all:

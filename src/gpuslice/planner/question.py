@@ -31,7 +31,7 @@ class Want:
         priority: Wants of higher priority are served first.
         move_cost: What it counts when one of them leaves the slice it runs on.
         most_per_gpu: How many of them may lie on one GPU, or None for any number.
-        near: Groups of wants: each GPU with one of these must hold one of each group too.
+        near: Wants of which each GPU with one of these must hold one too.
         away: Wants of which no GPU with one of these may hold any.
     """
 
@@ -39,7 +39,7 @@ class Want:
     priority: int = 0
     move_cost: int = 1
     most_per_gpu: int | None = None
-    near: tuple[tuple[int, ...], ...] = ()
+    near: tuple[int, ...] = ()
     away: tuple[int, ...] = ()
 
 
@@ -123,8 +123,7 @@ class Question:
             for number, want in enumerate(self.wants)
             if want.most_per_gpu is not None or want.near or want.away
         }
-        groups = (group for want in self.wants for group in (*want.near, want.away))
-        return frozenset(tied.union(*groups))
+        return frozenset(tied | {n for want in self.wants for n in (*want.near, *want.away)})
 
     @cached_property
     def wanted(self) -> int:

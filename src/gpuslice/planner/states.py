@@ -408,9 +408,7 @@ def _bears(question: Question, want: int, lying: Counter[int]) -> bool:
     asked = question.wants[want]
     if asked.most_per_gpu is not None and lying[want] > asked.most_per_gpu:
         return False
-    if any(lying[other] for other in asked.away):
-        return False
-    return all(any(lying[other] for other in group) for group in asked.near)
+    return all(lying[other] for other in asked.near) and not any(lying[o] for o in asked.away)
 
 
 def _names_by_geometry(question: Question) -> dict[int, frozenset[str]]:

@@ -100,11 +100,11 @@ def test_what_a_target_that_is_not_met_would_need_is_not_known() -> None:
 def test_no_cheaper_choice_of_gpus_makes_everything_fit() -> None:
     random = Random(7)
     told = 0
-    for _ in range(12):
+    for _ in range(6):
         gpus = (a_board_gpu(), a_board_gpu("a30", index=1))
         demands = (
-            a_demand("a", random.choice(("2g.20gb", "3g.40gb", "7g.80gb")), random.randint(1, 4)),
-            Demand(model="b", replicas=random.randint(1, 6), memory_mib=5_000),
+            a_demand("a", random.choice(("2g.20gb", "3g.40gb", "7g.80gb")), random.randint(2, 4)),
+            Demand(model="b", replicas=random.randint(3, 8), memory_mib=5_000),
             a_demand("c", "2g.12gb", random.randint(0, 3)),
         )
         each = {A100: random.choice((900, 2500)), A30: random.choice((800, 1300))}
@@ -117,7 +117,7 @@ def test_no_cheaper_choice_of_gpus_makes_everything_fit() -> None:
             if all_fit(gpus, demands, rules, large, small)
         )
         assert sum(each[board] * count for board, count in found.items()) == least
-    assert told > 5
+    assert told > 2
 
 
 def all_fit(

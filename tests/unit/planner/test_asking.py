@@ -234,23 +234,11 @@ def test_more_surplus_than_may_move_is_refused() -> None:
         ask(situation, (portion(CHAT, "1g.10gb", 3),))
 
 
-def test_to_be_near_a_target_is_to_be_near_any_of_its_slices() -> None:
-    follower = a_demand("follower", "1g.10gb", near=("chat",))
-    portions = (
-        Portion(demand=follower, count=1),
-        portion(CHAT, "1g.10gb", 1),
-        portion(CHAT, "2g.20gb", 1),
-    )
-    found = ask(look((a_board_gpu(),), follower, CHAT), portions)
-    assert found.question.wants[0].near == ((1, 2),)
-    assert found.question.tied == {0, 1, 2}
-
-
-def test_near_a_target_that_is_not_met_nobody_can_be() -> None:
-    follower = a_demand("follower", "1g.10gb", near=("chat",))
-    portions = (Portion(demand=follower, count=1), Portion(demand=CHAT, count=0))
-    found = ask(look((a_board_gpu(),), follower, CHAT), portions)
+def test_near_a_model_of_which_none_is_wanted_nobody_can_be() -> None:
+    demands = (a_demand("a", "1g.10gb", near=("b",)), a_demand("b", "1g.10gb", 0))
+    found = asked((a_board_gpu(),), *demands)
     assert [want.count for want in found.question.wants] == [1, 0]
+    assert found.question.wants[0].near == (1,)
     assert dict(found.question.groups[0].site.menu) == {"1g.10gb": (0,)}
 
 

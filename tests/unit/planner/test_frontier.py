@@ -156,12 +156,12 @@ def test_a_long_trade_is_sampled_to_its_very_end(monkeypatch: pytest.MonkeyPatch
     some = corners(trade(gpus, demand, ours=records))
     assert set(some) < set(every)
     assert (some[0], some[-1]) == (every[0], every[-1])
-    pinned = a_demand("stuck", "4g.40gb")
+    half = a_demand("half", "4g.40gb")
     blocked = with_slices(a_board_gpu(), ("1g.10gb", 3))
     limited = (blocked, *gpus[1:])
     ours = (owned(blocked.slices[0], "a"), *records[1:])
-    assert corners(trade(limited, demand, pinned, ours=ours))[-1] == corner_by_hand(
-        limited, (demand, pinned), ours
+    assert corners(trade(limited, demand, half, ours=ours))[-1] == corner_by_hand(
+        limited, (demand, half), ours
     )
 
 
@@ -182,7 +182,8 @@ def corner_by_hand(
 def test_corners_strictly_trade_whatever_the_machine() -> None:
     random = Random(9)
     for _ in range(15):
-        gpus, ours = [], []
+        gpus: list[Gpu] = []
+        ours: list[Owned] = []
         for index in range(random.randint(2, 5)):
             starts = random.sample(range(7), random.randint(0, 3))
             gpu = with_slices(a_board_gpu(index=index), *(("1g.10gb", start) for start in starts))

@@ -159,13 +159,6 @@ def test_a_target_that_does_not_fit_is_passed_over() -> None:
     assert [demand.model for demand in found.unmet] == ["large"]
 
 
-def test_every_target_is_a_portion_even_when_it_gets_nothing() -> None:
-    hopeless = a_target("hopeless", 9000, ("1g.10gb", 1000), replicas=8)
-    large = a_target("large", 8000, ("1g.10gb", 1000), replicas=8)
-    found = chosen((a_board_gpu(),), hopeless, large, a_demand("a"))
-    assert {p.demand.model: p.count for p in found.all} == {"a": 1, "hopeless": 0, "large": 0}
-
-
 def test_fixed_demands_of_less_priority_make_way_for_a_target() -> None:
     many = a_demand("many", "1g.10gb", 9)
     first = a_target("first", 3000, *RATES, priority=1)
