@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from gpuslice.model.demand import Demand, ReplicaId, Rules
 from gpuslice.model.geometry import Geometry
@@ -64,7 +65,7 @@ class Ground:
         return self.gpu.mig is not None and self.gpu.mig.current
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Situation:
     """Everything a plan is made from.
 
@@ -90,16 +91,21 @@ class Situation:
                 if own.incumbent is not None:
                     yield own.incumbent, ground, own
 
+    @cached_property
+    def boards(self) -> tuple[tuple[str, Geometry], ...]:
+        """Every product that may be used, with what it offers."""
+        boards = {(g.gpu.name, id(g.gpu.geometry)): g for g in self.grounds if g.usable}
+        return tuple((name, ground.geometry) for (name, _), ground in boards.items())
+
     def could_meet(self, demand: Demand) -> bool:
         """Tell whether a target could be met, were all the room there for it."""
         target = demand.target
         if target is None:
             return True
-        boards = {(g.gpu.name, id(g.geometry)): g for g in self.grounds if g.usable}
         rates = (
-            target.rate(profile, ground.gpu.name)
-            for ground in boards.values()
-            for profile in ground.geometry.profiles
+            target.rate(profile, board)
+            for board, geometry in self.boards
+            for profile in geometry.profiles
         )
         return demand.replicas * max(rates, default=0) >= target.milli_per_s
 

@@ -11,8 +11,10 @@ from gpuslice.model.gpu import Gpu
 from gpuslice.model.plan import Owned
 from gpuslice.planner.asking import ask, whole_demands
 from gpuslice.planner.greedy import Filling, choose_greedily
+from gpuslice.planner.question import Want
 from gpuslice.planner.situation import survey
 from gpuslice.planner.states import States
+from questions import a_place, a_question, a_site
 
 
 def filling(gpus: tuple[Gpu, ...], records: tuple[Owned, ...], *demands: Demand) -> Filling:
@@ -96,3 +98,19 @@ def test_gpus_in_use_are_filled_before_empty_ones_and_mig_is_switched_on_last() 
     for gpus in ((off, empty, used), (off, empty)):
         choice = filling(gpus, (), named("a", 1, "3g.40gb"))
         assert [bool(names) for names in layouts(choice)] == [False] * (len(gpus) - 1) + [True]
+
+
+def test_no_choice_is_made_for_those_who_have_to_stay_where_they_do_not_bear_each_other() -> None:
+    site = a_site(fixed=(a_place("1g.6gb", 0),), tenants=(0, 1), holds_ours=True)
+    question = a_question(site, wants=(Want(count=1, away=(1,)), 1))
+    assert choose_greedily(question, States(question)) is None
+
+
+def test_no_choice_is_made_where_company_that_has_to_come_went_elsewhere() -> None:
+    fixed = (a_place("1g.6gb", 0),)
+    elsewhere, here = a_site(fixed=fixed), a_site(fixed=fixed, tenants=(0,), holds_ours=True)
+    wants = (Want(count=0, near=(1,)), 1)
+    question = a_question(elsewhere, here, wants=wants)
+    assert choose_greedily(question, States(question)) is None
+    first = a_question(here, elsewhere, wants=wants)
+    assert choose_greedily(first, States(first)) is not None
