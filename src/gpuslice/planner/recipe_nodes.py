@@ -12,6 +12,9 @@ import numpy as np
 
 from gpuslice.planner.recipe_market import Flags, Floats, Ints
 
+_BEYOND_ALL = 2.0**45
+"""More ticks than any recipe costs, and few enough that many services of it can be added up."""
+
 _NO_LIMIT = 1e12
 
 _ENDLESS = np.iinfo(np.int64).max
@@ -43,8 +46,8 @@ class Frame:
 
     @property
     def floor(self) -> Ints:
-        """The base in whole ticks."""
-        return np.floor(self.base - self.blur).astype(np.int64)
+        """The base in whole ticks; of a service that nothing can meet, more than any recipe."""
+        return np.floor(np.minimum(self.base - self.blur, _BEYOND_ALL)).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
