@@ -115,6 +115,9 @@ def choose_portions(situation: Situation, allowance: Allowance) -> Portions:
     return _Kitchen(situation, fixed, allowance).portions()
 
 
+_SHARE = 0.5
+"""How much of the time that is left a choice of recipes may take: the packing needs some too."""
+
 _Choice = tuple[dict[str, Recipe], int, int]
 """Recipes by model, their price, and what no others cost less than."""
 
@@ -296,7 +299,9 @@ class _Kitchen:
         open_ = [t for t in targets if not meets(t, held.get(t.model, ()))]
         if any(size_of(held.get(t.model, ())) >= t.replicas for t in open_):
             return None
-        choice = choose_recipes(self._wares.market(open_, held, fixed), self._allowance)
+        part = self._allowance.part(_SHARE, 0.0)
+        choice = choose_recipes(self._wares.market(open_, held, fixed), part)
+        self._allowance.spent_s += part.spent_s
         if choice is None:
             return None
         recipes = dict(held)
