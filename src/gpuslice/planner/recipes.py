@@ -153,5 +153,5 @@ def _note(search: Search, dual: Dual, allowance: Allowance) -> str:
         chosen = "recipes were chosen greedily" if dual.why else "the best known recipes stay"
         return f"the solver failed: {dual.why or search.why}; {chosen}"
     if allowance.left_s <= 0:
-        return f"the solver reached its limit of {allowance.limit_s:g} s"
+        return f"the solver reached its limit of {allowance.stated_s:.3g} s"
     return "the recipes that a better choice could have are too many to be looked at"

@@ -515,7 +515,7 @@ class IntegerProgram:
         self.trouble = f"the solver failed: {error}"
 
     def _note_limit(self, allowance: Allowance) -> None:
-        self.trouble = self.trouble or f"the solver reached its limit of {allowance.limit_s:.3g} s"
+        self.trouble = self.trouble or f"the solver reached its limit of {allowance.stated_s:.3g} s"
 
 
 class _Silent(highspy.Highs):  # type: ignore[misc] # highspy ships no types

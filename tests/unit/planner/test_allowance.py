@@ -20,3 +20,10 @@ def test_a_part_is_a_share_of_what_is_left_or_the_least_where_there_is_so_much(
 ) -> None:
     allowance = Allowance(limit_s=left_s + 7.0, spent_s=7.0)
     assert allowance.part(0.05, 0.5).left_s == pytest.approx(part_s)
+
+
+def test_a_part_of_a_part_knows_what_limit_was_stated() -> None:
+    whole = Allowance(limit_s=60.0, spent_s=59.0)
+    part = whole.part(0.5, 0.1).part(0.5, 0.1)
+    assert (whole.stated_s, part.stated_s) == (60.0, 60.0)
+    assert part.left_s < 1.0
