@@ -18,7 +18,7 @@ from gpuslice.model.plan import GpuPlan, Plan, PlannedSlice
 from gpuslice.planner.check_catalogue import Catalogue, Part, part_of
 from gpuslice.planner.check_facts import Facts
 from gpuslice.planner.check_gpus import name
-from gpuslice.planner.steps import CreateSlice, DestroySlice, EnableMig, Step
+from gpuslice.planner.steps import CreateSlice, DestroySlice, EnableMig, Step, gpu_of
 
 _Whom = dict[PlannedSlice, ReplicaId]
 
@@ -36,7 +36,7 @@ def step_violations(plan: Plan, order: Sequence[Step], facts: Facts) -> Iterator
     """
     by_gpu: dict[str, list[Step]] = {}
     for step in order:
-        by_gpu.setdefault(_gpu_of(step), []).append(step)
+        by_gpu.setdefault(gpu_of(step), []).append(step)
     whom = {seat.created: seat.replica for seat in plan.seats if seat.created is not None}
     for gpu_plan in plan.gpus:
         own_steps = by_gpu.pop(gpu_plan.gpu_uuid, ())
@@ -45,18 +45,6 @@ def step_violations(plan: Plan, order: Sequence[Step], facts: Facts) -> Iterator
             yield from _Replay(gpu, gpu_plan, facts.catalogue).run(own_steps, whom)
     for uuid in by_gpu:
         yield f"a step is on {uuid}, which the plan does not have"
-
-
-def _gpu_of(step: Step) -> str:
-    match step:
-        case EnableMig(gpu_uuid=uuid):
-            return uuid
-        case DestroySlice(slice=gone):
-            return gone.gpu_uuid
-        case CreateSlice(planned=new):
-            return new.gpu_uuid
-        case _:
-            assert_never(step)
 
 
 class _Replay:

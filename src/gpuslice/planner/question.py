@@ -130,14 +130,6 @@ class Question:
         """How many replicas there are in all."""
         return sum(want.count for want in self.wants)
 
-    @cached_property
-    def running(self) -> int:
-        """How many replicas run on slices that may stay."""
-        return sum(
-            len(group.members) * sum(own.incumbent >= 0 for own in group.site.own)
-            for group in self.groups
-        )
-
 
 class Cost(NamedTuple):
     """What a pattern costs, most important first; costs of several GPUs add up, less is better.

@@ -76,6 +76,19 @@ def steps(plan: Plan) -> tuple[Step, ...]:
     )
 
 
+def gpu_of(step: Step) -> str:
+    """Return the UUID of the GPU that a step changes."""
+    match step:
+        case EnableMig(gpu_uuid=uuid):
+            return uuid
+        case DestroySlice(slice=gone):
+            return gone.gpu_uuid
+        case CreateSlice(planned=new):
+            return new.gpu_uuid
+        case _:
+            assert_never(step)
+
+
 def describe(step: Step, gpus: Sequence[Gpu]) -> str:
     """Say in words what a step does."""
     match step:

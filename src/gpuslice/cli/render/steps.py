@@ -19,6 +19,7 @@ from gpuslice.planner.steps import (
     Step,
     by_hand,
     describe,
+    gpu_of,
     steps,
 )
 
@@ -62,7 +63,7 @@ def _told(proposal: Proposal, todo: Sequence[Step]) -> Iterator[tuple[str, str]]
     gpus = {gpu.uuid: gpu for gpu in proposal.observed.gpus}
     for step in todo:
         # Of one GPU only: looking it up among thousands, for every step, would take seconds.
-        only = replace(proposal.observed, gpus=(gpus[_gpu_uuid(step)],))
+        only = replace(proposal.observed, gpus=(gpus[gpu_of(step)],))
         yield describe(step, only.gpus), by_hand(step, only)
 
 
@@ -93,18 +94,6 @@ def _profile(step: Step) -> str:
             return gone.profile
         case CreateSlice(planned=new):
             return new.profile
-        case _:
-            assert_never(step)
-
-
-def _gpu_uuid(step: Step) -> str:
-    match step:
-        case EnableMig(gpu_uuid=uuid):
-            return uuid
-        case DestroySlice(slice=gone):
-            return gone.gpu_uuid
-        case CreateSlice(planned=new):
-            return new.gpu_uuid
         case _:
             assert_never(step)
 
