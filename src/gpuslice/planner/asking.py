@@ -7,8 +7,8 @@ situation: with everybody frozen in place, leniently, exactly, and with GPUs tha
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from gpuslice.errors import PlanningError
@@ -84,7 +84,8 @@ def ask(
     *,
     settled: bool = False,
     lenient: bool = False,
-    spread: bool = True,
+    spread: Collection[str] | None = None,
+    least_ours: int = 0,
 ) -> Asked:
     """Put the situation as a question to the packing.
 
@@ -94,9 +95,12 @@ def ask(
         settled: True when every running replica whose move counts is to stay where it is; only the
             others are then in question. Otherwise only the pinned ones stay.
         lenient: True to tell replicas apart no more than is needed when all can be served.
-        spread: False to leave it open how many replicas of a model lie on one GPU.
+        spread: Models of which no more may lie on one GPU than they allow, or None for all. Of the
+            others, those whose neighbours do not matter may lie on one in any number.
+        least_ours: How many GPUs have to hold slices of ours at least.
     """
-    return _Asking(situation, portions, settled, lenient, spread).asked()
+    asked = _Asking(situation, portions, settled, lenient, spread).asked()
+    return replace(asked, question=replace(asked.question, least_ours=least_ours))
 
 
 class _Asking:
@@ -108,12 +112,11 @@ class _Asking:
         portions: Sequence[Portion],
         settled: bool,
         lenient: bool,
-        spread: bool,
+        spread: Collection[str] | None,
     ) -> None:
         self._situation = situation
         self._settled = settled
         self._lenient = lenient
-        self._spread = spread
         self._portions = sorted(portions, key=lambda portion: -portion.demand.priority)
         self._boards = _Boards(situation)
         self._by_model: dict[str, list[int]] = {}
@@ -243,7 +246,7 @@ class _Asking:
             count=sum(left[number] for number in group),
             priority=demand.priority,
             move_cost=demand.move_cost,
-            most_per_gpu=demand.most_per_gpu if self._spread else None,
+            most_per_gpu=demand.most_per_gpu if demand.model in self._tied else None,
             near=numbers(demand.near),
             away=numbers(demand.away),
         )
@@ -342,8 +345,9 @@ class _Boards:
         )
 
 
-def _tied_models(demands: Sequence[Demand], spread: bool) -> frozenset[str]:
+def _tied_models(demands: Sequence[Demand], spread: Collection[str] | None) -> frozenset[str]:
     """Name the models whose neighbours on a GPU matter, and those neighbours."""
     tied = {d.model for d in demands if d.near or d.away}
-    tied |= {d.model for d in demands if spread and d.most_per_gpu is not None}
+    limited = {d.model for d in demands if d.most_per_gpu is not None}
+    tied |= limited if spread is None else limited.intersection(spread)
     return frozenset(tied | {model for d in demands for model in (*d.near, *d.away)})

@@ -6,8 +6,10 @@ question. These things are tried, the quick one first:
 1. Everybody who runs, and whose move counts, is frozen in place. If all others are served, nothing
    has to be added and the price is one that no plan can be below, that is the optimum: nothing
    serves more, costs less or moves for less.
-2. Where replicas are to be spread, the question is asked without that. If everybody is served and
-   can then be seated apart, nothing was lost by that (`gpuslice.planner.spreading`).
+2. Where replicas are to be spread, the question is asked without that, but for the number of GPUs
+   that one model alone takes. If everybody is served and can then be seated apart, nothing was lost
+   by that (`gpuslice.planner.spreading`). If not, the model that is in the way is kept apart from
+   the beginning, and it is asked again; a few times at most.
 3. The question is asked leniently: replicas that count the same are one. If everybody is served,
    nothing was lost by that either.
 4. Otherwise it is asked exactly, model by model.
@@ -20,6 +22,7 @@ from dataclasses import replace
 from fractions import Fraction
 from math import ceil
 
+from gpuslice.errors import PlanningError
 from gpuslice.model.geometry import Geometry
 from gpuslice.planner.allowance import Allowance
 from gpuslice.planner.asking import Asked, Portion, ask
@@ -29,9 +32,13 @@ from gpuslice.planner.packing import pack
 from gpuslice.planner.question import Cost
 from gpuslice.planner.seating import seat_all
 from gpuslice.planner.situation import Situation
-from gpuslice.planner.spreading import seat_apart
+from gpuslice.planner.spreading import CrowdedError, seat_apart
 
 _ADDED, _PRICE = Cost._fields.index("added"), Cost._fields.index("price")
+
+_MOST_TIED = 2
+"""How many models are kept apart beforehand at most; each makes the question several times as
+dear."""
 
 
 def decide(situation: Situation, portions: Sequence[Portion], allowance: Allowance) -> Attempt:
@@ -87,20 +94,53 @@ def _apart(
         The answer, or None where that fails; and what no plan that serves all costs less than,
         where that is known: without spreading it can only be cheaper.
     """
-    demands = [portion.demand for portion in portions]
-    joined = any(demand.near or demand.away for demand in demands)
-    if joined or all(demand.most_per_gpu is None for demand in demands):
+    if all(portion.demand.most_per_gpu is None for portion in portions):
         return None, None
-    attempt = _attempt(ask(situation, portions, lenient=True, spread=False), allowance)
-    if not attempt.serves_all:
-        return None, None
-    seats = seat_apart(attempt.asked, seat_all(attempt.asked, attempt.answer))
-    if seats is not None:
-        return replace(attempt, seats=seats), None
-    question = attempt.asked.question
-    bounds = attempt.answer.proof.bounds[len(serve_levels(question)) :]
-    added = objective_values(question, attempt.answer)[len(serve_levels(question)) + _ADDED]
-    return None, None if added else bounds[_PRICE]
+    least_price: int | None = None
+    spread: list[str] = []
+    while len(spread) <= _MOST_TIED:
+        attempt = _without_spreading(situation, portions, allowance, spread)
+        if attempt is None or not attempt.serves_all or not attempt.is_bounded:
+            break
+        try:
+            seats = seat_apart(attempt.asked, seat_all(attempt.asked, attempt.answer))
+        except CrowdedError as error:
+            spread.append(error.model)
+            least_price = _proved_price(attempt)
+        else:
+            return replace(attempt, seats=seats), None
+    return None, least_price
+
+
+def _proved_price(attempt: Attempt) -> int | None:
+    """Return what nothing that serves all costs less than, where nothing has to be added."""
+    question, answer = attempt.asked.question, attempt.answer
+    levels = len(serve_levels(question))
+    added = objective_values(question, answer)[levels + _ADDED]
+    return None if added else answer.proof.bounds[levels + _PRICE]
+
+
+def _without_spreading(
+    situation: Situation,
+    portions: Sequence[Portion],
+    allowance: Allowance,
+    spread: Sequence[str],
+) -> Attempt | None:
+    """Choose a layout as if replicas might lie anywhere but those of some models."""
+    needed = _gpus_needed(portions)
+    asked = ask(situation, portions, lenient=True, spread=spread, least_ours=needed)
+    try:
+        return _attempt(asked, allowance)
+    except PlanningError:
+        return None  # whether the rules can be kept is for the exact question to say
+
+
+def _gpus_needed(portions: Sequence[Portion]) -> int:
+    """Bound how many GPUs hold slices of ours when everybody is served and apart.
+
+    The replicas of one model alone take so many. A layout chosen without spreading may have fewer.
+    """
+    return max(ceil(p.count / p.demand.most_per_gpu) for p in portions if p.demand.most_per_gpu)
 
 
 def _price_of_staying(situation: Situation) -> int:

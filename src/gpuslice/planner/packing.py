@@ -94,7 +94,7 @@ def pack(question: Question, allowance: Allowance) -> Answer:
 
 
 def _answer(question: Question, states: States, allowance: Allowance) -> Answer:
-    if len(question.groups) <= _FEW_GROUPS:
+    if len(question.groups) <= _FEW_GROUPS and not question.least_ours:
         enumeration = Enumeration(question, states)
         if enumeration.work <= _ENUMERATION_LIMIT:
             return enumeration.answer()

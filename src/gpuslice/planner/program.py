@@ -49,6 +49,8 @@ from gpuslice.planner.states import Room, States, Stay
 _NEAT = Cost._fields.index("destroyed")
 """The first of the goals that only make a plan neater."""
 
+_OURS = Cost._fields.index("ours")
+
 _NEAT_SHARE, _NEAT_LEAST_S = 0.05, 0.5
 """What they get of the time that is left, and how much at least, seconds."""
 
@@ -78,6 +80,7 @@ def pack_by_program(
     program = IntegerProgram(columns.upper_bounds, tuple(rows_of(columns)), values, run)
     if values is None and not program.begin(allowance):
         raise no_layout(program.trouble)
+    _use_enough(program, columns, allowance)
     _limit_moves(program, columns, allowance)
     goals = tuple(_goals(columns))
     program.dive(goals, allowance)
@@ -105,6 +108,21 @@ def _goals(columns: Columns) -> Iterator[Goal]:
         yield terms, -sum(wants[want].count for want in level)
     for entry in range(_NEAT):
         yield spent(columns, entry), None
+
+
+def _use_enough(program: IntegerProgram, columns: Columns, allowance: Allowance) -> None:
+    """Make the program use as many GPUs as it has to, from a start that may use fewer.
+
+    Raises:
+        PlanningError: No layout was found that does.
+    """
+    least = columns.question.least_ours
+    if not least:
+        return
+    fewer = {column: -count for column, count in spent(columns, _OURS).items()}
+    program.limit(fewer, -least, allowance)
+    if program.value(fewer) > -least:
+        raise no_layout(program.trouble or f"{least} GPUs would have to hold slices")
 
 
 def _limit_moves(program: IntegerProgram, columns: Columns, allowance: Allowance) -> None:

@@ -108,12 +108,14 @@ class Question:
         most_moves: How many running replicas may leave their slice, or None for any number.
         lenient: True when an answer that does not serve everybody need not be the best of those:
             the question may then leave out what only matters where something is left unserved.
+        least_ours: How many GPUs have to hold slices of ours at least.
     """
 
     groups: tuple[SiteGroup, ...]
     wants: tuple[Want, ...]
     most_moves: int | None = None
     lenient: bool = False
+    least_ours: int = 0
 
     @cached_property
     def tied(self) -> frozenset[int]:

@@ -20,6 +20,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import inf
 
 from gpuslice.model.demand import ReplicaId
 from gpuslice.model.plan import Seat
@@ -29,19 +30,35 @@ _Cell = tuple[str, str]
 """A model on a GPU: model and UUID."""
 
 
-def seat_apart(asked: Asked, seats: Sequence[Seat]) -> tuple[Seat, ...] | None:
+class CrowdedError(Exception):
+    """Nothing but another layout would part the replicas of a model.
+
+    Attributes:
+        model: The model.
+    """
+
+    def __init__(self, model: str) -> None:
+        super().__init__(model)
+        self.model = model
+
+
+def seat_apart(asked: Asked, seats: Sequence[Seat]) -> tuple[Seat, ...]:
     """Change places within each want until no GPU holds more of a model than it may.
 
     Args:
-        asked: The question, which did not know of spreading.
+        asked: The question, which need not know of spreading.
         seats: Everybody's seat.
 
     Returns:
-        The seats, by replica; None where nothing but another layout would do.
+        The seats, by replica.
+
+    Raises:
+        CrowdedError: No change of places does.
     """
     stays = {own.incumbent: own.slice.key for _, _, own in asked.situation.incumbents}
     sitting = [s for s in seats if s.kept is not None and stays.get(s.replica) == s.kept.key]
     staying = Counter((seat.replica.model, seat.slice.gpu_uuid) for seat in sitting)
+    _check_stays(asked, staying)
     fixed = {seat.replica for seat in sitting}
     found = list(sitting)
     boards = {ground.gpu.uuid: ground.gpu.name for ground in asked.situation.grounds}
@@ -56,10 +73,7 @@ def seat_apart(asked: Asked, seats: Sequence[Seat]) -> tuple[Seat, ...] | None:
             for seat in loose_of.get(portion.demand.model, ())
             if _is_of(seat, portion, boards[seat.slice.gpu_uuid])
         ]
-        moved = _part(portions, loose, staying)
-        if moved is None:
-            return None
-        found += moved
+        found += _part(portions, loose, staying)
     return tuple(sorted(found, key=lambda seat: (seat.replica.model, seat.replica.replica)))
 
 
@@ -71,7 +85,7 @@ def _is_of(seat: Seat, portion: Portion, board: str) -> bool:
 
 def _part(
     portions: Iterable[Portion], loose: Sequence[Seat], staying: Counter[_Cell]
-) -> list[Seat] | None:
+) -> Iterator[Seat]:
     """Seat the replicas of one want apart on the slices they have together."""
     most = {portion.demand.model: portion.demand.most_per_gpu for portion in portions}
     slices = Counter(seat.slice.gpu_uuid for seat in loose)
@@ -83,20 +97,29 @@ def _part(
         for model, limit in most.items()
         for gpu in slices
     }
-    if any(limit is not None and count > limit for limit, count in _crowds(most, staying)):
-        return None
     flow = _Flow(needs=needs, slices=slices, room=room, counts=Counter())
     flow.fill()
-    if not flow.mend():
-        return None
-    return list(_assign(loose, flow.counts))
+    short = flow.mend()
+    if short:
+        limits = {model: most[model] for model in short}
+        raise CrowdedError(_tightest(limits, needs.copy(), staying))
+    return _assign(loose, flow.counts)
 
 
-def _crowds(
-    most: dict[str, int | None], staying: Counter[_Cell]
-) -> Iterator[tuple[int | None, int]]:
-    """Yield the limit and the number of each model that stays on each GPU."""
-    return ((most[model], count) for (model, _), count in staying.items() if model in most)
+def _check_stays(asked: Asked, staying: Counter[_Cell]) -> None:
+    """Raise for the first model of which too many stay on one GPU."""
+    most = {demand.model: demand.most_per_gpu for demand in asked.situation.demands}
+    for (model, _), count in sorted(staying.items()):
+        limit = most[model]
+        if limit is not None and count > limit:
+            raise CrowdedError(model)
+
+
+def _tightest(limits: dict[str, int | None], needs: Counter[str], staying: Counter[_Cell]) -> str:
+    """Choose the model that takes most GPUs of those that are in each other's way."""
+    for (model, _), count in staying.items():
+        needs[model] += count
+    return max(limits, key=lambda model: (needs[model] / (limits[model] or inf), model))
 
 
 @dataclass(kw_only=True)
@@ -127,8 +150,12 @@ class _Flow:
                 self.counts[model, gpu] += 1
                 left[model] -= 1
 
-    def mend(self) -> bool:
-        """Seat those who are left, by letting others change their GPU; tell whether all are."""
+    def mend(self) -> set[str]:
+        """Seat those who are left, by letting others change their GPU.
+
+        Returns:
+            Nothing when all are seated; else models that together find too few slices, as they are.
+        """
         seated, given = Counter[str](), Counter[str]()
         for (model, gpu), count in self.counts.items():
             seated[model] += count
@@ -136,19 +163,23 @@ class _Flow:
         free = {gpu for gpu, count in self.slices.items() if given[gpu] < count}
         for model in sorted(self.needs):
             for _ in range(self.needs[model] - seated[model]):
-                path = self._path(model, free)
-                if path is None:
-                    return False
+                path, reached = self._path(model, free)
+                if not path:
+                    return reached
                 for step, (name, gpu) in enumerate(path):
                     self.counts[name, gpu] += 1 if step % 2 == 0 else -1
                 last = path[-1][1]
                 given[last] += 1
                 if given[last] == self.slices[last]:
                     free.discard(last)
-        return True
+        return set()
 
-    def _path(self, model: str, free: set[str]) -> list[_Cell] | None:
-        """Find a way to seat one more: model to GPU, away from there a second model, and so on."""
+    def _path(self, model: str, free: set[str]) -> tuple[list[_Cell], set[str]]:
+        """Find a way to seat one more: model to GPU, away from there a second model, and so on.
+
+        Returns:
+            The way, empty where there is none, and the models that were asked to make room.
+        """
         before: dict[_Cell, _Cell | None] = {}
         reached = {model}
         models: deque[tuple[str, _Cell | None]] = deque([(model, None)])
@@ -161,12 +192,12 @@ class _Flow:
                 gpus.add(gpu)
                 before[name, gpu] = came
                 if gpu in free:
-                    return _traced(before, (name, gpu))
+                    return _traced(before, (name, gpu)), reached
                 for other in sorted(self.needs):
                     if other not in reached and self.counts[other, gpu]:
                         reached.add(other)
                         models.append((other, (name, gpu)))
-        return None
+        return [], reached
 
 
 def _traced(before: dict[_Cell, _Cell | None], last: _Cell) -> list[_Cell]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,7 @@ from gpuslice.model.certificate import Method
 from gpuslice.model.demand import Demand, NamedProfile, Rules
 from gpuslice.model.gpu import Observed
 from gpuslice.model.plan import Owned
+from gpuslice.planner import states
 from gpuslice.planner.allowance import Allowance
 from gpuslice.planner.asking import ask, whole_demands
 from gpuslice.planner.enumeration import Enumeration
@@ -125,6 +127,7 @@ def test_one_gpu_is_planned_without_loading_the_solver() -> None:
     script = """
 import sys
 from gpuslice.hardware.boards import board
+from gpuslice.planner import states
 from gpuslice.planner.allowance import Allowance
 from gpuslice.planner.packing import pack
 from gpuslice.planner.objectives import served_by_want
@@ -140,3 +143,29 @@ assert "highspy" not in sys.modules and "numpy" not in sys.modules
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_too_many_ways_to_lie_beside_each_other_cost_the_proof_and_not_the_plan(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine = an_observed(*(a_board_gpu("a30", index=index) for index in range(2)))
+    demands = [
+        Demand(model=model, replicas=2, memory_mib=5_000, most_per_gpu=1) for model in "abcd"
+    ]
+    question = question_of(machine, demands)
+    whole = pack(question, Allowance(limit_s=60.0))
+    monkeypatch.setattr(states, "_MOST_WAYS", 3)
+    few = pack(question, Allowance(limit_s=60.0))
+    assert (whole.proof.note, None in whole.proof.bounds) == ("", False)
+    assert "not all were looked at" in few.proof.note
+    assert set(few.proof.bounds) == {None}
+    assert few == pack(question, Allowance(limit_s=60.0)), "equal questions, equal answers"
+
+
+def test_as_many_gpus_hold_slices_as_have_to() -> None:
+    question = a_question(4, 3)
+    spread_out = pack(replace(question, least_ours=3), Allowance(limit_s=60.0))
+    assert sum(bool(pattern.slices) for pattern in spread_out.patterns[0]) == 3
+    assert None not in spread_out.proof.bounds
+    with pytest.raises(PlanningError, match="4 GPUs would have to hold slices"):
+        pack(replace(question, least_ours=4), Allowance(limit_s=60.0))

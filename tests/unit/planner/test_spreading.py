@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+import pytest
+
 from builders import a_board_gpu, an_observed, owned, with_slices
+from gpuslice.model.certificate import Goal
 from gpuslice.model.demand import Demand, Rules
 from gpuslice.model.gpu import Gpu
 from gpuslice.model.plan import Owned, Plan, Seat
@@ -16,7 +19,7 @@ from gpuslice.planner.packing import pack
 from gpuslice.planner.plan import plan
 from gpuslice.planner.seating import seat_all
 from gpuslice.planner.situation import survey
-from gpuslice.planner.spreading import seat_apart
+from gpuslice.planner.spreading import CrowdedError, seat_apart
 
 
 def spread(model: str, replicas: int, most: int = 1) -> Demand:
@@ -24,11 +27,11 @@ def spread(model: str, replicas: int, most: int = 1) -> Demand:
 
 
 def parted(
-    gpus: tuple[Gpu, ...], records: tuple[Owned, ...], *demands: Demand
-) -> tuple[Seat, ...] | None:
+    gpus: tuple[Gpu, ...], records: tuple[Owned, ...], *demands: Demand, least_ours: int = 0
+) -> tuple[Seat, ...]:
     """Choose a layout without spreading, and seat everybody apart on it."""
     situation = survey(an_observed(*gpus), demands, records, Rules())
-    asked = ask(situation, whole_demands(situation), lenient=True, spread=False)
+    asked = ask(situation, whole_demands(situation), lenient=True, spread=(), least_ours=least_ours)
     answer = pack(asked.question, Allowance(limit_s=60.0))
     return seat_apart(asked, seat_all(asked, answer))
 
@@ -41,7 +44,6 @@ def crowd(seats: tuple[Seat, ...]) -> int:
 def test_models_that_fill_the_same_gpus_are_dealt_out() -> None:
     gpus = tuple(a_board_gpu(index=index) for index in range(4))
     seats = parted(gpus, (), *(spread(f"m{number}", 4) for number in range(7)))
-    assert seats is not None
     assert len(seats) == 28
     assert crowd(seats) == 1
 
@@ -49,7 +51,6 @@ def test_models_that_fill_the_same_gpus_are_dealt_out() -> None:
 def test_several_may_be_allowed_on_a_gpu() -> None:
     gpus = tuple(a_board_gpu(index=index) for index in range(2))
     seats = parted(gpus, (), spread("a", 6, most=3), spread("b", 8, most=4))
-    assert seats is not None
     assert Counter((s.replica.model, s.slice.gpu_uuid) for s in seats) == {
         ("a", "GPU-0"): 3,
         ("a", "GPU-1"): 3,
@@ -64,7 +65,6 @@ def test_who_stays_where_it_runs_counts_too() -> None:
     records = tuple(owned(gpu.slices[0], model) for gpu, model in zip(gpus, "ab", strict=True))
     demands = (spread("a", 2), spread("b", 2), replace(spread("c", 10, most=5)))
     seats = parted(gpus, records, *demands)
-    assert seats is not None
     kept = {str(seat.replica): seat.slice.gpu_uuid for seat in seats if seat.kept}
     assert kept == {"a/0": "GPU-0", "b/0": "GPU-1"}
     on = {(s.replica.model, s.slice.gpu_uuid) for s in seats if s.replica.model in "ab"}
@@ -73,7 +73,8 @@ def test_who_stays_where_it_runs_counts_too() -> None:
 
 def test_what_only_another_layout_could_part_is_left_to_the_packing() -> None:
     gpus = tuple(a_board_gpu(index=index) for index in range(2))
-    assert parted(gpus, (), spread("a", 2)) is None  # one GPU is cheapest without spreading
+    with pytest.raises(CrowdedError, match="a"):
+        parted(gpus, (), spread("a", 2))  # one GPU is cheapest without spreading
     made = planned(gpus, (), spread("a", 2))
     assert crowd(made.seats) == 1
 
@@ -82,8 +83,48 @@ def test_replicas_that_run_together_are_parted_by_a_move() -> None:
     gpu = with_slices(a_board_gpu(), ("1g.10gb", 0), ("1g.10gb", 1))
     records = tuple(owned(slice_, "a", number) for number, slice_ in enumerate(gpu.slices))
     gpus = (gpu, a_board_gpu(index=1))
-    assert parted(gpus, records, spread("a", 2)) is None
+    with pytest.raises(CrowdedError, match="a"):
+        parted(gpus, records, spread("a", 2))
     assert crowd(planned(gpus, records, spread("a", 2)).seats) == 1
+
+
+def test_a_layout_on_as_many_gpus_as_one_model_needs_parts_it() -> None:
+    gpus = tuple(a_board_gpu(index=index) for index in range(3))
+    seats = parted(gpus, (), spread("a", 3), least_ours=3)
+    assert (len(seats), crowd(seats)) == (3, 1)
+
+
+def test_the_model_that_takes_most_gpus_is_blamed() -> None:
+    gpus = tuple(a_board_gpu(index=index) for index in range(4))
+    with pytest.raises(CrowdedError) as found:
+        parted(gpus, (), spread("a", 2), spread("b", 4), spread("c", 3, most=2))
+    assert found.value.model == "b"
+
+
+def test_a_fleet_that_filled_up_before_it_was_to_be_spread_is_proved() -> None:
+    """Full GPUs of one model each: at least all but one of every GPU have to change places."""
+    gpus, records = [], []
+    for index, model in enumerate("abcd"):
+        gpu = with_slices(a_board_gpu("a30", index=index), *(("1g.6gb", at) for at in range(4)))
+        gpus.append(gpu)
+        records += [owned(slice_, model, number) for number, slice_ in enumerate(gpu.slices)]
+    demands = tuple(
+        Demand(model=model, replicas=4, memory_mib=5_000, most_per_gpu=1) for model in "abcd"
+    )
+    made = planned(tuple(gpus), tuple(records), *demands)
+    assert made.certificate is not None
+    assert made.certificate.optimal
+    values = {o.goal: o.value for o in made.certificate.objectives}
+    assert (values[Goal.MOVED], values[Goal.DESTROYED], crowd(made.seats)) == (12, 0, 1)
+
+
+def test_a_model_that_has_to_be_off_another_does_not_keep_the_rest_from_being_dealt_out() -> None:
+    gpus = tuple(a_board_gpu(index=index) for index in range(24))
+    spreads = [spread(f"m{number}", 20) for number in range(6)]
+    made = planned(gpus, (), replace(spreads[0], away=("m1",), replicas=4), *spreads[1:])
+    assert made.certificate is not None
+    assert made.certificate.optimal
+    assert (len(made.seats), crowd(made.seats)) == (104, 1)
 
 
 def test_a_fleet_of_spread_models_is_proved() -> None:
