@@ -19,7 +19,7 @@ from gpuslice.model.desired import Record
 from gpuslice.model.event import Event
 from gpuslice.model.gpu import GpuProcess, Observed, Slice, SliceUse
 from gpuslice.model.plan import PlannedSlice
-from gpuslice.planner.steps import Step
+from gpuslice.planner.ordering.steps import Step
 
 T = TypeVar("T")
 

@@ -25,10 +25,10 @@ from gpuslice.model.plan import (
     ServerPlan,
     Unplaced,
 )
-from gpuslice.planner.audit_count import count
 from gpuslice.planner.check import check_plan
-from gpuslice.planner.check_facts import gather
-from gpuslice.planner.check_outcome import outcome_of
+from gpuslice.planner.checking.audit_count import count
+from gpuslice.planner.checking.facts import gather
+from gpuslice.planner.checking.outcome import outcome_of
 from gpuslice.planner.fingerprint import fingerprint
 
 Seating = Mapping[str, Slice | PlannedSlice | None]

@@ -6,11 +6,11 @@ from typing import Any
 
 from gpuslice.hardware.boards import board
 from gpuslice.model.geometry import Geometry, Placement
-from gpuslice.planner.allowance import Allowance
-from gpuslice.planner.enumeration import Enumeration
-from gpuslice.planner.program import pack_by_program
-from gpuslice.planner.question import Answer, OwnPlace, Question, Site, SiteGroup, Want
-from gpuslice.planner.states import States
+from gpuslice.planner.packing.allowance import Allowance
+from gpuslice.planner.packing.enumeration import Enumeration
+from gpuslice.planner.packing.program import pack_by_program
+from gpuslice.planner.packing.question import Answer, OwnPlace, Question, Site, SiteGroup, Want
+from gpuslice.planner.packing.states import States
 
 A30 = board("a30").geometry
 """The shortest grid: four memory slices; 1g.6gb, 2g.12gb and 4g.24gb fill it."""

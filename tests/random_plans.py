@@ -11,7 +11,7 @@ from gpuslice.model.demand import ReplicaId
 from gpuslice.model.geometry import Geometry, Placement
 from gpuslice.model.gpu import Gpu, Slice
 from gpuslice.model.plan import GpuPlan, Plan, PlannedSlice, Seat
-from gpuslice.planner.servers import server_plans
+from gpuslice.planner.ordering.servers import server_plans
 
 Layout = list[tuple[str, Placement]]
 

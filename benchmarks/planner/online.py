@@ -30,9 +30,9 @@ from benchmarks.planner.online_orders import ORDERS, Order, OrderedFleet, Settin
 
 from gpuslice.hardware.boards import board
 from gpuslice.model.geometry import Geometry
-from gpuslice.planner.grid import mask
 from gpuslice.planner.online import Spot, online_policy
 from gpuslice.planner.online_fleet import OnlineFleet
+from gpuslice.planner.packing.grid import mask
 
 SEED = 2026
 GPUS = 100

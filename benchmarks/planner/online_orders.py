@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from benchmarks.planner.scores import poorer, regions
 
 from gpuslice.model.geometry import Geometry, Placement, Profile
-from gpuslice.planner.grid import mask
 from gpuslice.planner.online import Spot
+from gpuslice.planner.packing.grid import mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from gpuslice.model.demand import ReplicaId
 from gpuslice.model.gpu import Gpu, Slice, SliceKey
 from gpuslice.model.plan import GpuPlan, Plan, PlannedSlice, Seat, Unplaced
 from gpuslice.planner.fingerprint import fingerprint
-from gpuslice.planner.servers import server_plans
+from gpuslice.planner.ordering.servers import server_plans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

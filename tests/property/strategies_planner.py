@@ -19,7 +19,7 @@ from gpuslice.model.demand import Demand, NamedProfile, Prices, Rules
 from gpuslice.model.geometry import Placement
 from gpuslice.model.gpu import Gpu
 from gpuslice.model.plan import Owned
-from gpuslice.planner.contradiction import check_consistent
+from gpuslice.planner.consistency.contradiction import check_consistent
 from property.case import Case, geometry_of, status_quo
 from property.legality import faults
 from property.strategies_demands import (

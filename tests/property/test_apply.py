@@ -17,7 +17,7 @@ from gpuslice.errors import DriverError
 from gpuslice.model.desired import Record
 from gpuslice.model.gpu import Observed, Slice
 from gpuslice.model.plan import Plan, PlannedSlice
-from gpuslice.planner.steps import CreateSlice, Step, steps
+from gpuslice.planner.ordering.steps import CreateSlice, Step, steps
 from property.strategies_apply import Scene, scenes
 from simulated_gpus import SimulatedGpus
 

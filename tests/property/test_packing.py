@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 
 from gpuslice.errors import PlanningError
 from gpuslice.model.gpu import Gpu
-from gpuslice.planner.allowance import Allowance
 from gpuslice.planner.asking import ask, whole_demands
-from gpuslice.planner.columns import columns_of, rows_of
-from gpuslice.planner.enumeration import Enumeration
-from gpuslice.planner.greedy import choose_greedily
-from gpuslice.planner.grid import compile_grid, union
-from gpuslice.planner.objectives import moves, objective_values, served_by_want
-from gpuslice.planner.program import _choice, _values, pack_by_program
-from gpuslice.planner.question import Choice, Cost, Kind, Pattern, Question, Site
+from gpuslice.planner.packing.allowance import Allowance
+from gpuslice.planner.packing.columns import columns_of, rows_of
+from gpuslice.planner.packing.enumeration import Enumeration
+from gpuslice.planner.packing.greedy import choose_greedily
+from gpuslice.planner.packing.grid import compile_grid, union
+from gpuslice.planner.packing.objectives import moves, objective_values, served_by_want
+from gpuslice.planner.packing.program import _choice, _values, pack_by_program
+from gpuslice.planner.packing.question import Choice, Cost, Kind, Pattern, Question, Site
+from gpuslice.planner.packing.states import States
 from gpuslice.planner.situation import survey
-from gpuslice.planner.states import States
 from property.case import Case
 from property.strategies_planner import (
     FEW_SHAPES,

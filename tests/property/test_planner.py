@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from gpuslice.model.gpu import Gpu
-from gpuslice.planner.steps import CreateSlice, DestroySlice, EnableMig, steps
+from gpuslice.planner.ordering.steps import CreateSlice, DestroySlice, EnableMig, steps
 from property.brute_force import best_worth
 from property.case import Case
 from property.judge import proved_values, seating_of, worth_of_plan

@@ -11,10 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gpuslice.planner import recipe_knapsacks, recipe_search
-from gpuslice.planner.allowance import Allowance
-from gpuslice.planner.recipe_search import Step
-from gpuslice.planner.recipes import (
+from gpuslice.planner.packing.allowance import Allowance
+from gpuslice.planner.recipes import knapsacks, search
+from gpuslice.planner.recipes.choose import (
     Market,
     Offer,
     Order,
@@ -22,6 +21,7 @@ from gpuslice.planner.recipes import (
     Service,
     choose_recipes,
 )
+from gpuslice.planner.recipes.search import Step
 
 Counts = tuple[int, ...]
 
@@ -88,8 +88,8 @@ def test_what_is_chosen_is_proved_to_be_the_cheapest(market: Market) -> None:
 def test_steps_that_see_few_recipes_arrive_at_the_same_price(market: Market, steps: int) -> None:
     """What large markets do: decide services by the relaxation, open others, search in parts."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recipe_search, "STEPS", (Step(services=9, recipes=2, nodes=3),) * steps)
-        patch.setattr(recipe_knapsacks, "_LISTED", 2)
+        patch.setattr(search, "STEPS", (Step(services=9, recipes=2, nodes=3),) * steps)
+        patch.setattr(knapsacks, "_LISTED", 2)
         choice = choose(market)
     assert (None if choice is None else choice.price) == least_price(market)
     assert choice is None or choice.bound == choice.price

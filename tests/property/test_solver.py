@@ -8,9 +8,9 @@ from itertools import product
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpuslice.planner.allowance import Allowance
-from gpuslice.planner.columns import Row, Terms
-from gpuslice.planner.solver import IntegerProgram
+from gpuslice.planner.packing.allowance import Allowance
+from gpuslice.planner.packing.columns import Row, Terms
+from gpuslice.planner.packing.solver import IntegerProgram
 
 quick = settings(deadline=None, derandomize=True, max_examples=150)
 

@@ -22,7 +22,7 @@ from gpuslice.model.event import Event, EventKind, Report
 from gpuslice.model.gpu import Slice
 from gpuslice.model.plan import Owned
 from gpuslice.model.server import RunningServer
-from gpuslice.planner.steps import DestroySlice, EnableMig, by_hand, describe, steps
+from gpuslice.planner.ordering.steps import DestroySlice, EnableMig, by_hand, describe, steps
 from gpuslice.runtime.ports import free_port
 
 

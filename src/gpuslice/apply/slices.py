@@ -29,7 +29,7 @@ from gpuslice.model.event import Event, EventKind, Report
 from gpuslice.model.geometry import Placement
 from gpuslice.model.gpu import Gpu, Slice
 from gpuslice.model.plan import Owned, PlannedSlice
-from gpuslice.planner.steps import (
+from gpuslice.planner.ordering.steps import (
     CreateSlice,
     DestroySlice,
     EnableMig,

@@ -13,7 +13,7 @@ from enum import StrEnum
 class Goal(StrEnum):
     """What a plan is judged by, most important first; each is settled before the next is looked at.
 
-    The order is that of `gpuslice.planner.packing`. Goals count the GPUs the stack may use.
+    The order is that of `gpuslice.planner.packing.pack`. Goals count the GPUs the stack may use.
     """
 
     SERVED = "replicas served"

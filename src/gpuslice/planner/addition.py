@@ -12,12 +12,12 @@ from dataclasses import replace
 
 from gpuslice.errors import PlanningError
 from gpuslice.model.plan import Addition
-from gpuslice.planner.allowance import Allowance
 from gpuslice.planner.asking import Asked, ask
 from gpuslice.planner.certificate import Attempt
-from gpuslice.planner.packing import pack
+from gpuslice.planner.packing.allowance import Allowance
+from gpuslice.planner.packing.pack import pack
+from gpuslice.planner.packing.question import Question, Site, SiteGroup
 from gpuslice.planner.portions import Portions
-from gpuslice.planner.question import Question, Site, SiteGroup
 from gpuslice.planner.situation import Situation
 
 

@@ -1,6 +1,6 @@
 """Articles and recipes: what a throughput target is met with, and how it is reckoned.
 
-Separate because both the market (`gpuslice.planner.wares`) and the choice of portions
+Separate because both the market (`gpuslice.planner.recipes.wares`) and the choice of portions
 (`gpuslice.planner.portions`) reckon with them.
 """
 

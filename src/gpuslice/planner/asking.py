@@ -14,7 +14,7 @@ from typing import NamedTuple
 from gpuslice.errors import PlanningError
 from gpuslice.model.demand import Demand, NamedProfile
 from gpuslice.model.geometry import Geometry, Placement, Profile
-from gpuslice.planner.question import Kind, OwnPlace, Question, Site, SiteGroup, Want
+from gpuslice.planner.packing.question import Kind, OwnPlace, Question, Site, SiteGroup, Want
 from gpuslice.planner.situation import Ground, OwnSlice, Situation
 
 

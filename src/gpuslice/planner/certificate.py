@@ -2,7 +2,7 @@
 
 Separate because the packing speaks of one question, in numbers of which less is better, and may
 have been asked with the running replicas frozen; a certificate speaks of the plan, in words that
-can be counted from outside (`gpuslice.planner.audit` does).
+can be counted from outside (`gpuslice.planner.checking.audit` does).
 
 **Why a frozen question proves something of the whole plan.** When every running replica whose move
 counts stays, all the others are served, nothing has to be added and the price is one that no plan
@@ -11,8 +11,9 @@ goals leaves the frozen replicas where they are, and so is an answer to the froz
 bounds hold for the goals that follow.
 
 **Targets.** Which slices a throughput target is met with is settled first, by price
-(`gpuslice.planner.recipes`). So the bound of the price is that of the recipes, and of the goals
-behind it little is known: another recipe of the same price might do better there. What is known:
+(`gpuslice.planner.recipes.choose`). So the bound of the price is that of the recipes, and of the
+goals behind it little is known: another recipe of the same price might do better there. What is
+known:
 
 * nothing is less than nothing, and what goes in any case goes in every plan;
 * where no other slices could meet the targets, the bounds of the packing are those of the plan;
@@ -29,8 +30,8 @@ from dataclasses import dataclass
 from gpuslice.model.certificate import Certificate, Goal, Objective
 from gpuslice.model.plan import Seat
 from gpuslice.planner.asking import Asked
-from gpuslice.planner.objectives import objective_values, serve_levels, served_by_want
-from gpuslice.planner.question import Answer, Cost
+from gpuslice.planner.packing.objectives import objective_values, serve_levels, served_by_want
+from gpuslice.planner.packing.question import Answer, Cost
 from gpuslice.planner.situation import Ground, OwnSlice, Situation
 
 _GOALS = (

@@ -1,17 +1,17 @@
 """An independent check of a plan, before anything is shown or changed.
 
 Separate on purpose: it shares no code with the packing, only the model. It is made of parts, each
-of which takes one thing the plan says and holds it against what is given:
+of which takes one thing the plan says and holds it against what is given (`planner.checking`):
 
-- `check_gpus`: slices of ours are kept or destroyed, foreign ones untouched, new ones legal;
-- `check_seats`, `check_constraints`: every demand is answered, and its conditions hold;
-- `check_order`: the steps, as `gpuslice.planner.steps` orders them, are legal one by one;
-- `check_servers`: what is said of each server follows from all that;
+- `gpus`: slices of ours are kept or destroyed, foreign ones untouched, new ones legal;
+- `seats`, `constraints`: every demand is answered, and its conditions hold;
+- `order`: the steps, as `gpuslice.planner.ordering.steps` orders them, are legal one by one;
+- `servers`: what is said of each server follows from all that;
 - `audit`: the certificate is recounted, and its bounds are held against what is easily had;
-- `check_advice`: the GPUs that are said to help could help.
+- `advice`: the GPUs that are said to help could help.
 
-Everything is looked up by GPU, slice or replica in tables made once (`check_facts`), and questions
-of geometry are asked once (`check_catalogue`), so the work grows with the number of slices and no
+Everything is looked up by GPU, slice or replica in tables made once (`facts`), and questions
+of geometry are asked once (`catalogue`), so the work grows with the number of slices and no
 faster.
 """
 
@@ -23,21 +23,21 @@ from gpuslice.errors import BadPlanError
 from gpuslice.model.demand import Demand, Rules
 from gpuslice.model.gpu import Observed
 from gpuslice.model.plan import Owned, Plan
-from gpuslice.planner.audit import certificate_violations
-from gpuslice.planner.check_advice import advice_violations
-from gpuslice.planner.check_constraints import constraint_violations
-from gpuslice.planner.check_facts import Facts, gather
-from gpuslice.planner.check_gpus import gpu_violations
-from gpuslice.planner.check_order import step_violations
-from gpuslice.planner.check_outcome import Outcome, outcome_of
-from gpuslice.planner.check_seats import (
+from gpuslice.planner.checking.advice import advice_violations
+from gpuslice.planner.checking.audit import certificate_violations
+from gpuslice.planner.checking.constraints import constraint_violations
+from gpuslice.planner.checking.facts import Facts, gather
+from gpuslice.planner.checking.gpus import gpu_violations
+from gpuslice.planner.checking.order import step_violations
+from gpuslice.planner.checking.outcome import Outcome, outcome_of
+from gpuslice.planner.checking.seats import (
     answer_violations,
     listing_violations,
     seat_violations,
     supply_violations,
 )
-from gpuslice.planner.check_servers import server_violations
-from gpuslice.planner.steps import steps
+from gpuslice.planner.checking.servers import server_violations
+from gpuslice.planner.ordering.steps import steps
 
 _NO_RULES = Rules()
 

@@ -24,12 +24,12 @@ from math import ceil
 
 from gpuslice.errors import PlanningError
 from gpuslice.model.geometry import Geometry
-from gpuslice.planner.allowance import Allowance
 from gpuslice.planner.asking import Asked, Portion, ask
 from gpuslice.planner.certificate import Attempt
-from gpuslice.planner.objectives import objective_values, serve_levels
-from gpuslice.planner.packing import pack
-from gpuslice.planner.question import Cost
+from gpuslice.planner.packing.allowance import Allowance
+from gpuslice.planner.packing.objectives import objective_values, serve_levels
+from gpuslice.planner.packing.pack import pack
+from gpuslice.planner.packing.question import Cost
 from gpuslice.planner.seating import seat_all
 from gpuslice.planner.situation import Situation
 from gpuslice.planner.spreading import CrowdedError, seat_apart

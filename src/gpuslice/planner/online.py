@@ -46,7 +46,7 @@ from math import isfinite
 
 from gpuslice.errors import PlanningError, UnknownProfileError
 from gpuslice.model.geometry import Geometry, Placement, Profile
-from gpuslice.planner.grid import Grid, compile_grid, mask, union
+from gpuslice.planner.packing.grid import Grid, compile_grid, mask, union
 
 _EXPONENT = 1.1
 """How much more than its memory a large slice is worth."""

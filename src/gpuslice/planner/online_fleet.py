@@ -12,8 +12,8 @@ from heapq import heapify, heappop, heappush
 
 from gpuslice.errors import PlanningError
 from gpuslice.model.geometry import Placement
-from gpuslice.planner.grid import mask
 from gpuslice.planner.online import OnlinePolicy, Spot
+from gpuslice.planner.packing.grid import mask
 
 _SLACK = 64
 """How many outdated entries a queue may hold beside as many as it has GPUs."""

@@ -1,7 +1,7 @@
 """The planner's front door: what is there and what is wanted in, a plan out.
 
 Pure: it reads nothing and changes nothing. How the best layout is found is told in
-`gpuslice.planner.packing`.
+`gpuslice.planner.packing.pack`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from gpuslice.model.demand import Demand, ReplicaId, Rules
 from gpuslice.model.gpu import Observed
 from gpuslice.model.plan import Addition, Owned, Plan, Seat, Unplaced
 from gpuslice.planner.admission import check_input
-from gpuslice.planner.allowance import Allowance
 from gpuslice.planner.certificate import Attempt, certify, costs_of
-from gpuslice.planner.contradiction import check_consistent
+from gpuslice.planner.consistency.contradiction import check_consistent
 from gpuslice.planner.deciding import decide
 from gpuslice.planner.explain import explain_unplaced
 from gpuslice.planner.fingerprint import fingerprint
+from gpuslice.planner.ordering.servers import running_now, server_plans
+from gpuslice.planner.packing.allowance import Allowance
 from gpuslice.planner.portions import Portions, choose_portions
 from gpuslice.planner.seating import furnish, seat_all
-from gpuslice.planner.servers import running_now, server_plans
 from gpuslice.planner.situation import Situation, survey
 
 _NO_RULES = Rules()
@@ -42,7 +42,7 @@ def plan(
     Slices that are not in ``owned`` are somebody else's: they stay, and their room is taken.
     Slices of ours stay under a replica that runs on them and still fits, are taken over by another
     that fits, or are destroyed. The objectives and their order are those of
-    `gpuslice.planner.packing`.
+    `gpuslice.planner.packing.pack`.
 
     Args:
         observed: The machine as read now.

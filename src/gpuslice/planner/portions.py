@@ -1,9 +1,9 @@
 """What is wanted, as portions: replicas that want slices of the same sort.
 
 Separate because a throughput target has to become slices before anything is packed: which multiset
-of slices meets it (`gpuslice.planner.recipes`) is chosen for all targets together, by price, with
-the fixed demands beside them. What runs stays part of its recipe where that costs no more, all of
-it or as much as suffices.
+of slices meets it (`gpuslice.planner.recipes.choose`) is chosen for all targets together, by price,
+with the fixed demands beside them. What runs stays part of its recipe where that costs no more, all
+of it or as much as suffices.
 
 Where not everything fits, targets of higher priority than a fixed demand are chosen without it, and
 all others beside as many of its replicas as fit when there are no targets.
@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 
 from gpuslice.errors import PlanningError
 from gpuslice.model.demand import Demand, NamedProfile
-from gpuslice.planner.allowance import Allowance
 from gpuslice.planner.articles import (
     Recipe,
     is_sole,
@@ -30,9 +29,10 @@ from gpuslice.planner.articles import (
 )
 from gpuslice.planner.asking import Portion
 from gpuslice.planner.deciding import decide
-from gpuslice.planner.objectives import served_by_want
+from gpuslice.planner.packing.allowance import Allowance
+from gpuslice.planner.packing.objectives import served_by_want
+from gpuslice.planner.recipes.wares import Wares
 from gpuslice.planner.situation import Situation
-from gpuslice.planner.wares import Wares
 
 _BLOCKERS = 16
 """How many targets that do not fit are passed over in search of others that do."""
@@ -292,7 +292,7 @@ class _Kitchen:
         self, targets: Sequence[Demand], held: Mapping[str, Recipe], fixed: Sequence[Portion]
     ) -> _Choice | None:
         """Choose recipes for some targets beside what is held; None where they do not all fit."""
-        from gpuslice.planner.recipes import (  # noqa: PLC0415 - loads the solver, only with targets
+        from gpuslice.planner.recipes.choose import (  # noqa: PLC0415 - loads the solver, only with targets
             choose_recipes,
         )
 

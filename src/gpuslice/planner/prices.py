@@ -3,12 +3,12 @@
 Separate from the packing, which chooses a plan; a price is a property of the demands and the
 machine around it, and is computed only when it is asked for.
 
-**Model.** The linear relaxation of the packing's own program (`gpuslice.planner.columns`): GPUs may
-be split between layouts, the replicas that are served and the moves that are made are given, and
-the price of the GPUs that are not whole afterwards is minimised. Beside the wants there is one for
-each plain profile of each board, which nobody has yet; its row is what a price is asked of. Every
-board may have any number of fresh GPUs more at its price, so that every question has an answer and
-no slice costs more than one GPU.
+**Model.** The linear relaxation of the packing's own program (`gpuslice.planner.packing.columns`):
+GPUs may be split between layouts, the replicas that are served and the moves that are made are
+given, and the price of the GPUs that are not whole afterwards is minimised. Beside the wants there
+is one for each plain profile of each board, which nobody has yet; its row is what a price is asked
+of. Every board may have any number of fresh GPUs more at its price, so that every question has an
+answer and no slice costs more than one GPU.
 
 **Method.** The least price is computed once, and once more for every profile with one slice more.
 The difference is the slice's price, told as a share of a GPU of its board. It equals the dual value
@@ -30,14 +30,14 @@ import highspy
 import numpy as np
 
 from gpuslice.model.certificate import SlicePrice
-from gpuslice.planner.allowance import Allowance
 from gpuslice.planner.certificate import Attempt
-from gpuslice.planner.columns import Columns, Terms, columns_of, rows_of, served, spent
-from gpuslice.planner.objectives import moves, served_by_want
-from gpuslice.planner.question import Cost, Kind, Question, Site, SiteGroup, Want
+from gpuslice.planner.packing.allowance import Allowance
+from gpuslice.planner.packing.columns import Columns, Terms, columns_of, rows_of, served, spent
+from gpuslice.planner.packing.objectives import moves, served_by_want
+from gpuslice.planner.packing.question import Cost, Kind, Question, Site, SiteGroup, Want
+from gpuslice.planner.packing.solver import silent_solver
+from gpuslice.planner.packing.states import States
 from gpuslice.planner.situation import Situation
-from gpuslice.planner.solver import silent_solver
-from gpuslice.planner.states import States
 
 _DIGITS = 6
 """Decimals of a price: what the solver's tolerances leave."""

@@ -3,7 +3,7 @@
 Separate from `gpuslice.planner.admission`, which asks whether what is wanted exists. Here is what
 can only be a mistake, of a file, of a caller or of a reading: the numbers, the names and the lists
 are looked at one by one. Demands that are fine one by one and contradict each other are the matter
-of `gpuslice.planner.contradiction`.
+of `gpuslice.planner.consistency.contradiction`.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from gpuslice.model.geometry import Placement
 from gpuslice.model.gpu import Slice, SliceKey
 from gpuslice.model.plan import GpuPlan, PlannedSlice, Seat
 from gpuslice.planner.asking import Asked, Portion
-from gpuslice.planner.question import Answer, Kind, Pattern, PatternSlice
+from gpuslice.planner.packing.question import Answer, Kind, Pattern, PatternSlice
 from gpuslice.planner.situation import Ground, OwnSlice, Situation
 
 

@@ -16,7 +16,7 @@ from gpuslice.model.demand import ReplicaId
 from gpuslice.model.desired import Record
 from gpuslice.model.event import EventKind
 from gpuslice.model.gpu import Slice
-from gpuslice.planner.steps import CreateSlice, DestroySlice, EnableMig, Step, describe
+from gpuslice.planner.ordering.steps import CreateSlice, DestroySlice, EnableMig, Step, describe
 from simulated_gpus import SimulatedGpus, simulated_gpus
 
 CHAT = ReplicaId("chat", 0)

@@ -12,7 +12,7 @@ from gpuslice.model.demand import Demand, NamedProfile, Prices, Rules
 from gpuslice.model.gpu import Gpu
 from gpuslice.model.plan import Owned
 from gpuslice.planner.asking import Asked, Portion, ask, whole_demands
-from gpuslice.planner.question import Question
+from gpuslice.planner.packing.question import Question
 from gpuslice.planner.situation import Situation, survey
 
 ANY = Rules()

@@ -12,16 +12,16 @@ from gpuslice.model.certificate import Certificate, Goal, Method, Objective
 from gpuslice.model.demand import Demand, Rules
 from gpuslice.model.gpu import Gpu, Observed
 from gpuslice.model.plan import Owned, Plan
-from gpuslice.planner.allowance import Allowance
 from gpuslice.planner.asking import ask, whole_demands
 from gpuslice.planner.certificate import Attempt, certify
 from gpuslice.planner.check import check_plan
-from gpuslice.planner.enumeration import Enumeration
+from gpuslice.planner.packing.allowance import Allowance
+from gpuslice.planner.packing.enumeration import Enumeration
+from gpuslice.planner.packing.program import pack_by_program
+from gpuslice.planner.packing.states import States
 from gpuslice.planner.plan import plan
-from gpuslice.planner.program import pack_by_program
 from gpuslice.planner.seating import seat_all
 from gpuslice.planner.situation import Situation, survey
-from gpuslice.planner.states import States
 
 FLEET = an_observed(*(a_board_gpu(index=index) for index in range(12)))
 MIXED = (

@@ -9,13 +9,13 @@ from gpuslice.model.certificate import Goal
 from gpuslice.model.demand import Demand, Prices, Rules
 from gpuslice.model.gpu import Gpu
 from gpuslice.model.plan import Owned, Seat
-from gpuslice.planner.allowance import Allowance
 from gpuslice.planner.asking import ask, whole_demands
 from gpuslice.planner.certificate import Attempt, certify
 from gpuslice.planner.deciding import _frozen, _least_price, decide
-from gpuslice.planner.objectives import objective_values, serve_levels
-from gpuslice.planner.packing import pack
-from gpuslice.planner.question import Cost
+from gpuslice.planner.packing.allowance import Allowance
+from gpuslice.planner.packing.objectives import objective_values, serve_levels
+from gpuslice.planner.packing.pack import pack
+from gpuslice.planner.packing.question import Cost
 from gpuslice.planner.seating import seat_all
 from gpuslice.planner.situation import Situation, survey
 

@@ -11,7 +11,7 @@ from gpuslice.errors import PlanningError
 from gpuslice.model.demand import Demand, Prices, Rules
 from gpuslice.model.gpu import Gpu
 from gpuslice.model.plan import Owned
-from gpuslice.planner.allowance import Allowance
+from gpuslice.planner.packing.allowance import Allowance
 from gpuslice.planner.portions import Portions, choose_portions
 from gpuslice.planner.situation import Situation, survey
 

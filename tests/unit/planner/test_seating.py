@@ -9,9 +9,9 @@ from builders import a_board_gpu, a_demand, a_target, an_observed, owned, with_s
 from gpuslice.model.demand import Demand, NamedProfile, ReplicaId, Rules
 from gpuslice.model.gpu import Gpu, MigMode
 from gpuslice.model.plan import Owned, Seat
-from gpuslice.planner.allowance import Allowance
 from gpuslice.planner.asking import Portion, ask, whole_demands
-from gpuslice.planner.packing import pack
+from gpuslice.planner.packing.allowance import Allowance
+from gpuslice.planner.packing.pack import pack
 from gpuslice.planner.seating import furnish, seat_all
 from gpuslice.planner.situation import Situation, survey
 

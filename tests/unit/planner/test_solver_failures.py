@@ -11,9 +11,9 @@ import highspy
 import numpy as np
 import pytest
 
-from gpuslice.planner.allowance import Allowance
-from gpuslice.planner.columns import Row, Terms
-from gpuslice.planner.solver import IntegerProgram, Run
+from gpuslice.planner.packing.allowance import Allowance
+from gpuslice.planner.packing.columns import Row, Terms
+from gpuslice.planner.packing.solver import IntegerProgram, Run
 
 ROWS: tuple[Row, ...] = ((3, {0: 2, 1: 1}, 3),)
 COSTS: Terms = {0: 1, 1: 10}

@@ -12,10 +12,10 @@ from gpuslice.model.certificate import Goal
 from gpuslice.model.demand import Demand, Rules
 from gpuslice.model.gpu import Gpu
 from gpuslice.model.plan import Owned, Plan, Seat
-from gpuslice.planner.allowance import Allowance
 from gpuslice.planner.asking import ask, whole_demands
 from gpuslice.planner.check import check_plan
-from gpuslice.planner.packing import pack
+from gpuslice.planner.packing.allowance import Allowance
+from gpuslice.planner.packing.pack import pack
 from gpuslice.planner.plan import plan
 from gpuslice.planner.seating import seat_all
 from gpuslice.planner.situation import survey

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuslice.agent.proposal import Proposal
-from gpuslice.planner.steps import (
+from gpuslice.planner.ordering.steps import (
     CreateSlice,
     DestroySlice,
     EnableMig,

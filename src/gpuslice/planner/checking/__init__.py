@@ -1,0 +1,1 @@
+"""The parts of the independent check of a plan; `gpuslice.planner.check` is its door."""

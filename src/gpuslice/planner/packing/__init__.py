@@ -1,0 +1,1 @@
+"""The layout of every GPU that serves most, costs least, disturbs least; begin with `pack`."""

@@ -1,0 +1,1 @@
+"""Which slices meet a throughput target, chosen for all targets together; begin with `choose`."""
