@@ -33,6 +33,7 @@ class Entry:
     Attributes:
         gpu_uuid: The GPU concerned.
         enabled_mig: True when the deed is switching MIG on.
+        disabled_mig: True when the deed is switching MIG off.
         destroyed: The slice that is destroyed, if it is that.
         created: The slice that is created, if it is that.
         done: True once the driver has confirmed it.
@@ -40,6 +41,7 @@ class Entry:
 
     gpu_uuid: str
     enabled_mig: bool = False
+    disabled_mig: bool = False
     destroyed: Slice | None = None
     created: PlannedSlice | None = None
     done: bool = False

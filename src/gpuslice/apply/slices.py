@@ -7,9 +7,10 @@ a deed. Undoing walks the journal backwards and asks the world, not the journal,
 * an intended or done creation is undone by destroying what lies at that placement, if anything;
 * an intended or done destruction is undone by creating the same profile at the same placement, if
   nothing lies there;
-* an intended or done switch of MIG mode is undone by switching it off, if it is on and empty.
+* an intended or done switch of MIG mode on is undone by switching it off, if it is on and empty,
+  and one off by switching it on, if it is off.
 
-Each of the three does nothing when there is nothing to do, so undoing may itself be killed and
+Each of them does nothing when there is nothing to do, so undoing may itself be killed and
 repeated from the start, and a kill between a deed and its note in the journal does no harm.
 Placements are explicit everywhere, so what comes back is what was there.
 """
@@ -32,6 +33,7 @@ from gpuslice.model.plan import Owned, PlannedSlice
 from gpuslice.planner.ordering.steps import (
     CreateSlice,
     DestroySlice,
+    DisableMig,
     EnableMig,
     Step,
     by_hand,
@@ -137,6 +139,8 @@ def _entry(step: Step) -> Entry:
     match step:
         case EnableMig(gpu_uuid=uuid):
             return Entry(gpu_uuid=uuid, enabled_mig=True)
+        case DisableMig(gpu_uuid=uuid):
+            return Entry(gpu_uuid=uuid, disabled_mig=True)
         case DestroySlice(slice=slice_):
             return Entry(gpu_uuid=slice_.gpu_uuid, destroyed=slice_)
         case CreateSlice(planned=planned):
@@ -149,6 +153,8 @@ def _do(step: Step, driver: Driver) -> Slice | None:
     match step:
         case EnableMig(gpu_uuid=uuid):
             driver.set_mig_mode(uuid, enabled=True)
+        case DisableMig(gpu_uuid=uuid):
+            driver.set_mig_mode(uuid, enabled=False)
         case DestroySlice(slice=slice_):
             driver.destroy_slice(slice_)
         case CreateSlice(planned=planned):
@@ -167,6 +173,9 @@ def _undo_entry(entry: Entry, driver: Driver, record: Record, report: Report) ->
     elif entry.enabled_mig and gpu.mig is not None and gpu.mig.current and not gpu.slices:
         _say(report, f"GPU {gpu.index}: disable MIG mode again")
         driver.set_mig_mode(gpu.uuid, enabled=False)
+    elif entry.disabled_mig and gpu.mig is not None and not gpu.mig.current:
+        _say(report, f"GPU {gpu.index}: enable MIG mode again")
+        driver.set_mig_mode(gpu.uuid, enabled=True)
     return record
 
 

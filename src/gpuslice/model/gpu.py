@@ -39,6 +39,23 @@ class MigMode:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SlicePart:
+    """One of several compute instances that share a GPU instance's memory.
+
+    Attributes:
+        compute_instance_id: NVML's CI id.
+        compute_slices: How many compute slices it has.
+        start: The first of them, within the GPU instance.
+        uuid: ``MIG-…``, or None where the driver does not tell.
+    """
+
+    compute_instance_id: int
+    compute_slices: int
+    start: int
+    uuid: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
     """One GPU instance, with the compute instance that fills it where there is one.
 
@@ -51,8 +68,10 @@ class Slice:
         profile: Profile name, such as ``2g.20gb``.
         placement: Memory slices it occupies.
         memory_mib: Memory a server on it sees, MiB.
-        compute_instance_id: The compute instance, or None for a half-made slice.
+        compute_instance_id: The compute instance (the first of several), or None for a half-made
+            slice.
         uuid: ``MIG-…``, or None without a compute instance.
+        parts: Its compute instances, by start, where they are not one that fills it; else empty.
     """
 
     gpu_uuid: str
@@ -62,6 +81,7 @@ class Slice:
     memory_mib: int
     compute_instance_id: int | None = None
     uuid: str | None = None
+    parts: tuple[SlicePart, ...] = ()
 
     @property
     def key(self) -> SliceKey:

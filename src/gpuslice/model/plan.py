@@ -25,6 +25,8 @@ class PlannedSlice:
         profile: Profile name.
         profile_id: The profile's id on that GPU, for NVML.
         memory_mib: Memory a server on it will see, MiB.
+        parts: Compute slices of each compute instance it is to have, from the first compute slice
+            on; empty for one that fills it.
     """
 
     gpu_uuid: str
@@ -32,6 +34,7 @@ class PlannedSlice:
     profile: str
     profile_id: int
     memory_mib: int
+    parts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +71,7 @@ class GpuPlan:
     Attributes:
         gpu_uuid: The GPU.
         enable_mig: True when MIG mode has to be switched on first.
+        disable_mig: True when MIG mode is to be switched off once nothing lies there any more.
         destroy: Slices of ours that go.
         create: Slices that come.
         keep: Slices of ours that stay.
@@ -78,6 +82,7 @@ class GpuPlan:
 
     gpu_uuid: str
     enable_mig: bool = False
+    disable_mig: bool = False
     destroy: tuple[Slice, ...] = ()
     create: tuple[PlannedSlice, ...] = ()
     keep: tuple[Slice, ...] = ()
@@ -88,7 +93,7 @@ class GpuPlan:
     @property
     def changes(self) -> bool:
         """True when anything happens on this GPU."""
-        return self.enable_mig or bool(self.destroy) or bool(self.create)
+        return self.enable_mig or self.disable_mig or bool(self.destroy) or bool(self.create)
 
 
 class Fate(StrEnum):

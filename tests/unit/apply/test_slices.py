@@ -16,7 +16,14 @@ from gpuslice.model.demand import ReplicaId
 from gpuslice.model.desired import Record
 from gpuslice.model.event import EventKind
 from gpuslice.model.gpu import Slice
-from gpuslice.planner.ordering.steps import CreateSlice, DestroySlice, EnableMig, Step, describe
+from gpuslice.planner.ordering.steps import (
+    CreateSlice,
+    DestroySlice,
+    DisableMig,
+    EnableMig,
+    Step,
+    describe,
+)
 from simulated_gpus import SimulatedGpus, simulated_gpus
 
 CHAT = ReplicaId("chat", 0)
@@ -216,6 +223,17 @@ def test_mig_mode_stays_on_where_somebody_has_made_a_slice_meanwhile(
     assert gpus.slices() == (theirs,)
     assert gpus.gpu.mig is not None
     assert gpus.gpu.mig.current
+
+
+def test_mig_mode_that_was_switched_off_comes_back_with_what_lay_there(
+    gpus: SimulatedGpus, bench: Bench
+) -> None:
+    lying = made(gpus, "1g.10gb", 6)
+    steps = (DestroySlice(slice=lying), DisableMig(gpu_uuid=gpus.gpu.uuid))
+    bench.change(steps, Record(owned=(owned(lying, "chat"),)))
+    assert layout(gpus.driver.read()) == {gpus.gpu.uuid: (False, ())}
+    undo(bench.journal(), gpus.driver, bench.events.append)
+    assert [(s.profile, s.placement) for s in gpus.slices()] == [("1g.10gb", lying.placement)]
 
 
 def test_what_cannot_be_undone_is_told_and_the_rest_is_undone_all_the_same(

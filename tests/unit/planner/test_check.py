@@ -112,6 +112,7 @@ SPOILT: dict[str, tuple[Callable[[Plan], Plan], str]] = {
     ),
     "MIG stays off": (lambda p: on(p, 1, enable_mig=False), "is off and stays off"),
     "MIG on already": (lambda p: on(p, 0, enable_mig=True), "without need"),
+    "MIG off under slices": (lambda p: on(p, 0, disable_mig=True), "while slices lie there"),
     "kept without a replica": (
         lambda p: on(moved(p, Placement(4, 2)), 0, keep=(OURS, SPARE), destroy=()),
         "has 0 replicas",

@@ -15,6 +15,7 @@ from gpuslice.agent.proposal import Proposal
 from gpuslice.planner.ordering.steps import (
     CreateSlice,
     DestroySlice,
+    DisableMig,
     EnableMig,
     Step,
     by_hand,
@@ -73,6 +74,8 @@ def _kind(same: Sequence[Step]) -> str:
     match same[0]:
         case EnableMig():
             return f"enable MIG mode on {count:,} GPUs"
+        case DisableMig():
+            return f"disable MIG mode on {count:,} GPUs"
         case DestroySlice():
             return f"destroy {count:,} slices: {_profiles(same)}"
         case CreateSlice():
@@ -88,7 +91,7 @@ def _profiles(same: Sequence[Step]) -> str:
 
 def _profile(step: Step) -> str:
     match step:
-        case EnableMig():
+        case EnableMig() | DisableMig():
             return ""
         case DestroySlice(slice=gone):
             return gone.profile

@@ -18,7 +18,14 @@ from gpuslice.model.plan import GpuPlan, Plan, PlannedSlice
 from gpuslice.planner.checking.catalogue import Catalogue, Part, part_of
 from gpuslice.planner.checking.facts import Facts
 from gpuslice.planner.checking.gpus import name
-from gpuslice.planner.ordering.steps import CreateSlice, DestroySlice, EnableMig, Step, gpu_of
+from gpuslice.planner.ordering.steps import (
+    CreateSlice,
+    DestroySlice,
+    DisableMig,
+    EnableMig,
+    Step,
+    gpu_of,
+)
 
 _Whom = dict[PlannedSlice, ReplicaId]
 
@@ -55,7 +62,7 @@ class _Replay:
         self._catalogue = catalogue
         self._mig_on = gpu.mig is not None and gpu.mig.current
         self._lying: list[Part] = [part_of(slice_) for slice_ in gpu.slices]
-        self._enabling = gpu_plan.enable_mig
+        self._enabling, self._disabling = gpu_plan.enable_mig, gpu_plan.disable_mig
         self._going: list[Slice] = list(gpu_plan.destroy)
         self._coming: list[PlannedSlice] = list(gpu_plan.create)
 
@@ -65,6 +72,8 @@ class _Replay:
             yield from self._take(step, whom)
         if self._enabling:
             yield f"no step switches MIG mode of {self._gpu.uuid} on"
+        if self._disabling:
+            yield f"no step switches MIG mode of {self._gpu.uuid} off"
         for gone in self._going:
             yield f"no step destroys {name(gone)}"
         for new in self._coming:
@@ -74,6 +83,8 @@ class _Replay:
         match step:
             case EnableMig():
                 yield from self._enable()
+            case DisableMig():
+                yield from self._disable()
             case DestroySlice(slice=gone):
                 yield from self._destroy(gone)
             case CreateSlice(planned=new, replica=replica):
@@ -87,6 +98,13 @@ class _Replay:
         if not self._enabling:
             yield f"a step switches MIG mode of {self._gpu.uuid} on, without need or again"
         self._enabling, self._mig_on = False, True
+
+    def _disable(self) -> Iterator[str]:
+        if not self._disabling:
+            yield f"a step switches MIG mode of {self._gpu.uuid} off, without need or again"
+        if self._lying:
+            yield f"MIG mode of {self._gpu.uuid} is switched off while slices lie there"
+        self._disabling, self._mig_on = False, False
 
     def _destroy(self, gone: Slice) -> Iterator[str]:
         if gone not in self._going:

@@ -1,8 +1,8 @@
 """The steps that carry a plan out, in an order in which each is legal, and as a person would type.
 
 Separate from the plan, which is a state to reach, and from applying, which has effects. MIG modes
-come first, as they fail most and nothing is lost yet; the order of everything else is that of
-`gpuslice.planner.ordering.order`.
+that are switched on come first, as they fail most and nothing is lost yet, and those that are
+switched off last; the order of everything else is that of `gpuslice.planner.ordering.order`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,17 @@ from gpuslice.planner.ordering.precedence import Moves, place
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnableMig:
     """Switch MIG mode on.
+
+    Attributes:
+        gpu_uuid: The GPU.
+    """
+
+    gpu_uuid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisableMig:
+    """Switch MIG mode off, on a GPU where nothing lies any more.
 
     Attributes:
         gpu_uuid: The GPU.
@@ -53,7 +64,7 @@ class CreateSlice:
     replica: ReplicaId | None
 
 
-Step = EnableMig | DestroySlice | CreateSlice
+Step = EnableMig | DisableMig | DestroySlice | CreateSlice
 
 
 def steps(plan: Plan) -> tuple[Step, ...]:
@@ -73,13 +84,14 @@ def steps(plan: Plan) -> tuple[Step, ...]:
             else CreateSlice(planned=change, replica=replicas.get(place(change)))
             for change in order(plan.gpus, Moves(plan.seats, origins)).changes
         ),
+        *(DisableMig(gpu_uuid=gpu.gpu_uuid) for gpu in plan.gpus if gpu.disable_mig),
     )
 
 
 def gpu_of(step: Step) -> str:
     """Return the UUID of the GPU that a step changes."""
     match step:
-        case EnableMig(gpu_uuid=uuid):
+        case EnableMig(gpu_uuid=uuid) | DisableMig(gpu_uuid=uuid):
             return uuid
         case DestroySlice(slice=gone):
             return gone.gpu_uuid
@@ -94,6 +106,8 @@ def describe(step: Step, gpus: Sequence[Gpu]) -> str:
     match step:
         case EnableMig(gpu_uuid=uuid):
             return f"GPU {_index(gpus, uuid)}: enable MIG mode"
+        case DisableMig(gpu_uuid=uuid):
+            return f"GPU {_index(gpus, uuid)}: disable MIG mode"
         case DestroySlice(slice=slice_):
             place = f"{slice_.profile} at {slice_.placement}"
             return f"GPU {_index(gpus, slice_.gpu_uuid)}: destroy {place}"
@@ -118,6 +132,8 @@ def by_hand(step: Step, observed: Observed) -> str:
     match step:
         case EnableMig(gpu_uuid=uuid):
             return f"nvidia-smi -i {observed.gpu(uuid).index} -mig 1"
+        case DisableMig(gpu_uuid=uuid):
+            return f"nvidia-smi -i {observed.gpu(uuid).index} -mig 0"
         case DestroySlice(slice=gone):
             mig = f"nvidia-smi mig -i {observed.gpu(gone.gpu_uuid).index}"
             destroy = f"{mig} -dgi -gi {gone.gpu_instance_id}"

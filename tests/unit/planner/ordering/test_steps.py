@@ -16,6 +16,7 @@ from gpuslice.planner.ordering.servers import server_plans
 from gpuslice.planner.ordering.steps import (
     CreateSlice,
     DestroySlice,
+    DisableMig,
     EnableMig,
     Step,
     by_hand,
@@ -48,7 +49,7 @@ def a_plan(
 
 
 def told(made: Plan) -> list[str]:
-    """The steps in short: ``+`` comes, ``-`` goes, ``on`` is MIG mode."""
+    """The steps in short: ``+`` comes, ``-`` goes, ``on`` and ``off`` are MIG mode."""
     return [_short(step) for step in steps(made)]
 
 
@@ -56,6 +57,8 @@ def _short(step: Step) -> str:
     match step:
         case EnableMig(gpu_uuid=uuid):
             return f"on {uuid}"
+        case DisableMig(gpu_uuid=uuid):
+            return f"off {uuid}"
         case DestroySlice(slice=gone):
             return f"- {gone.profile} {gone.gpu_uuid}"
         case CreateSlice(planned=new):
@@ -205,8 +208,8 @@ def test_each_step_of_a_random_plan_is_legal_and_all_of_it_is_done(seed: int) ->
     lying = {gpu.uuid: list(gpu.occupied) for gpu in change.machine}
     for step in steps(change.plan):
         match step:
-            case EnableMig():
-                raise AssertionError("MIG is on everywhere")
+            case EnableMig() | DisableMig():
+                raise AssertionError("MIG is on everywhere, and stays on")
             case DestroySlice(slice=gone):
                 lying[gone.gpu_uuid].remove((gone.profile, gone.placement))
             case CreateSlice(planned=new, replica=replica):
@@ -226,6 +229,14 @@ def test_equal_plans_have_equal_steps(seed: int) -> None:
     assert steps(once.plan) == steps(again.plan)
 
 
+def test_mig_is_switched_off_when_everything_is_gone() -> None:
+    gpu = with_slices(a_board_gpu(), ("2g.20gb", 0))
+    other = GpuPlan(gpu_uuid="GPU-1", create=(coming(a_board_gpu(index=1), "1g.10gb", 0),))
+    made = a_plan(GpuPlan(gpu_uuid="GPU-0", destroy=gpu.slices, disable_mig=True), other)
+    assert told(made)[-1] == "off GPU-0"
+    assert "- 2g.20gb GPU-0" in told(made)
+
+
 def test_a_step_knows_the_replica_it_is_for() -> None:
     new = coming(a_board_gpu(), "2g.20gb", 0)
     made = a_plan(GpuPlan(gpu_uuid="GPU-0", create=(new,)), seats=(Seat(replica=A, created=new),))
@@ -236,6 +247,7 @@ def test_steps_are_told_in_words() -> None:
     gpu = with_slices(a_board_gpu(), ("2g.20gb", 0))
     new = coming(gpu, "2g.20gb", 2)
     assert describe(EnableMig(gpu_uuid="GPU-0"), [gpu]) == "GPU 0: enable MIG mode"
+    assert describe(DisableMig(gpu_uuid="GPU-0"), [gpu]) == "GPU 0: disable MIG mode"
     assert describe(DestroySlice(slice=gpu.slices[0]), [gpu]) == "GPU 0: destroy 2g.20gb at 0:2"
     step = CreateSlice(planned=new, replica=A)
     assert describe(step, [gpu]) == "GPU 0: create 2g.20gb at 2:2 for a/0"
@@ -246,6 +258,7 @@ def test_steps_read_as_a_person_would_type_them() -> None:
     observed = an_observed(gpu)
     create = CreateSlice(planned=coming(gpu, "3g.40gb", 4), replica=A)
     assert by_hand(EnableMig(gpu_uuid="GPU-3"), observed) == "nvidia-smi -i 3 -mig 1"
+    assert by_hand(DisableMig(gpu_uuid="GPU-3"), observed) == "nvidia-smi -i 3 -mig 0"
     assert by_hand(create, observed) == "nvidia-smi mig -i 3 -cgi 9:4 -C"
     assert by_hand(DestroySlice(slice=gpu.slices[0]), observed) == (
         "nvidia-smi mig -i 3 -dci -gi 1 && nvidia-smi mig -i 3 -dgi -gi 1"
