@@ -33,9 +33,9 @@ from gpuslice.model.certificate import SlicePrice
 from gpuslice.planner.certificate import Attempt
 from gpuslice.planner.packing.allowance import Allowance
 from gpuslice.planner.packing.columns import Columns, Terms, columns_of, rows_of, served, spent
+from gpuslice.planner.packing.highs import OverrunError, run_within, silent_solver
 from gpuslice.planner.packing.objectives import moves, served_by_want
 from gpuslice.planner.packing.question import Cost, Kind, Question, Site, SiteGroup, Want
-from gpuslice.planner.packing.solver import silent_solver
 from gpuslice.planner.packing.states import States
 from gpuslice.planner.situation import Situation
 
@@ -196,13 +196,15 @@ class _Relaxation:
         return least
 
     def _solve(self) -> float | None:
-        if self._allowance.left_s <= 0:
+        left_s = self._allowance.left_s
+        if left_s <= 0:
             return None
-        before_s: float = self._solver.getRunTime()
-        # HiGHS holds the limit against the run time of all its linear programs together.
-        self._solver.setOptionValue("time_limit", before_s + self._allowance.left_s)
-        self._solver.run()
-        self._allowance.spent_s += self._solver.getRunTime() - before_s
+        try:
+            self._allowance.spent_s += run_within(self._solver, left_s)
+        except OverrunError:
+            self._allowance.spent_s += left_s
+            self._solver = silent_solver()  # the old one may not be touched
+            return None
         if self._solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
             return None
         return float(self._solver.getInfo().objective_function_value)

@@ -13,7 +13,8 @@ import pytest
 
 from gpuslice.planner.packing.allowance import Allowance
 from gpuslice.planner.packing.columns import Row, Terms
-from gpuslice.planner.packing.solver import IntegerProgram, Run
+from gpuslice.planner.packing.highs import Run
+from gpuslice.planner.packing.solver import IntegerProgram
 
 ROWS: tuple[Row, ...] = ((3, {0: 2, 1: 1}, 3),)
 COSTS: Terms = {0: 1, 1: 10}

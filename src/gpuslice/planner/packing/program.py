@@ -32,6 +32,7 @@ from gpuslice.planner.packing.columns import (
     spent,
 )
 from gpuslice.planner.packing.greedy import Filling, choose_greedily
+from gpuslice.planner.packing.highs import Run
 from gpuslice.planner.packing.objectives import serve_levels
 from gpuslice.planner.packing.patterns import join
 from gpuslice.planner.packing.question import (
@@ -44,7 +45,7 @@ from gpuslice.planner.packing.question import (
     no_layout,
     too_few_moves,
 )
-from gpuslice.planner.packing.solver import Goal, IntegerProgram, Run
+from gpuslice.planner.packing.solver import Goal, IntegerProgram
 from gpuslice.planner.packing.states import Room, States, Stay
 
 _NEAT = Cost._fields.index("destroyed")

@@ -16,14 +16,12 @@ that reaches it. A solution not dearer than ``t`` uses only columns whose reduce
 about those alone, first for a solution at the bound, then, if there is none, which raises the
 bound, in wider and wider steps. Whatever such a search proves holds for all columns.
 
-One thread: equal programs then have equal solutions, and threads would only cost time here.
-
 Source: reduced-cost fixing (Dantzig, Fulkerson and Johnson 1954); HiGHS.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import ceil, fsum, gcd, inf
 from typing import NamedTuple
 
@@ -33,9 +31,7 @@ from numpy.typing import NDArray
 
 from gpuslice.planner.packing.allowance import Allowance
 from gpuslice.planner.packing.columns import Row, Terms
-
-Run = Callable[[highspy.Highs], object]
-"""What lets a solver run; another one is passed only to see what happens when it fails."""
+from gpuslice.planner.packing.highs import OverrunError, Run, run_within, silent_solver
 
 Goal = tuple[Terms, int | None]
 """An expression to be minimised, and a value it is known not to go below, or None."""
@@ -51,8 +47,6 @@ _ROUNDING = float(np.finfo(np.float64).eps)
 
 _GAP = 0.99
 """Objectives are integers: what is less than 1 better than a solution is no other solution."""
-
-_OPTIONS = (("output_flag", False), ("threads", 1), ("random_seed", 0))
 
 _SEARCH_OPTIONS = (("mip_rel_gap", 0.0), ("mip_heuristic_run_feasibility_jump", False))
 
@@ -107,7 +101,7 @@ class IntegerProgram:
     Attributes:
         values: The best solution so far.
         trouble: Why a bound is missing or loose, in words, or "".
-        failed: True once the solver has failed; it is not asked again.
+        failed: True once the solver has failed or was left at its limit; it is not asked again.
     """
 
     def __init__(
@@ -142,7 +136,8 @@ class IntegerProgram:
         index = np.fromiter(scaled.keys(), dtype=np.int32, count=len(scaled))
         value = np.fromiter(scaled.values(), dtype=np.float64, count=len(scaled))
         self._rows.append((least, index, value, most))
-        self._relaxation.addRow(least, most, len(index), index, value)
+        if not self.failed:  # a solver that was left may not be touched
+            self._relaxation.addRow(least, most, len(index), index, value)
 
     def begin(self, allowance: Allowance) -> bool:
         """Look for any solution, where none is known to start from; tell whether there is one."""
@@ -296,7 +291,11 @@ class IntegerProgram:
         """Solve the relaxation, or return None when there is no time."""
         columns = np.arange(len(costs), dtype=np.int32)
         self._relaxation.changeColsCost(len(costs), columns, costs)
-        status = self._ask(self._relaxation, allowance)
+        try:
+            status = self._ask(self._relaxation, allowance)
+        except OverrunError:
+            self.failed = True
+            status = highspy.HighsModelStatus.kTimeLimit
         if status == highspy.HighsModelStatus.kTimeLimit:
             self._note_limit(allowance)
             return None
@@ -381,7 +380,10 @@ class IntegerProgram:
         solver.setOptionValue("objective_target", target + 1 - _GAP)
         if presolve == "off":  # with presolve, highspy 1.16 can lose an offset to a start
             self._start_from_best(solver, keep, chosen)
-        status = self._ask(solver, allowance)
+        try:
+            status = self._ask(solver, allowance)
+        except OverrunError:
+            return _Search(found=None, least=-inf, finished=False)
         search = self._read_search(solver, status, chosen)
         self._check_search(search, costs, keep, target)
         return search
@@ -468,16 +470,20 @@ class IntegerProgram:
             solver.setSolution(start)
 
     def _ask(self, solver: highspy.Highs, allowance: Allowance) -> highspy.HighsModelStatus:
-        """Let a solver run within the time left."""
-        before_s: float = solver.getRunTime()
-        # HiGHS holds the limit against the run time of all runs of one solver together.
-        solver.setOptionValue("time_limit", before_s + max(0.0, allowance.left_s))
+        """Let a solver run within the time left.
+
+        Raises:
+            OverrunError: It went on past its limit, and may not be touched any more.
+            _StoppedError: It failed.
+        """
+        left_s = allowance.left_s
         try:
-            self._run(solver)
+            allowance.spent_s += run_within(solver, left_s, self._run)
+        except OverrunError:
+            allowance.spent_s += left_s
+            raise
         except (RuntimeError, MemoryError) as error:  # what the binding makes of C++ exceptions
             raise _StoppedError(str(error) or type(error).__name__) from error
-        finally:
-            allowance.spent_s += solver.getRunTime() - before_s
         status: highspy.HighsModelStatus = solver.getModelStatus()
         return status
 
@@ -508,7 +514,8 @@ class IntegerProgram:
         """Take a row's demand back."""
         _, index, value, _ = self._rows[row]
         self._rows[row] = (-inf, index, value, inf)
-        self._relaxation.changeRowBounds(row, -inf, inf)
+        if not self.failed:
+            self._relaxation.changeRowBounds(row, -inf, inf)
 
     def _fail(self, error: _StoppedError) -> None:
         self.failed = True
@@ -516,27 +523,6 @@ class IntegerProgram:
 
     def _note_limit(self, allowance: Allowance) -> None:
         self.trouble = self.trouble or f"the solver reached its limit of {allowance.stated_s:.3g} s"
-
-
-class _Silent(highspy.Highs):  # type: ignore[misc] # highspy ships no types
-    """A solver that says nothing from its first moment on.
-
-    highspy 1.16 greets on standard output as soon as callbacks are enabled, which its constructor
-    does before anybody can set an option, and a greeting would spoil ``--json``.
-    """
-
-    def enableCallbacks(self) -> None:  # noqa: N802 - the name is highspy's
-        """Silence the solver, then do as highspy does."""
-        self.setOptionValue("output_flag", False)
-        super().enableCallbacks()
-
-
-def silent_solver() -> highspy.Highs:
-    """Set a solver up: silent, on one thread, with the same random numbers each time."""
-    solver = _Silent()
-    for option, value in _OPTIONS:
-        solver.setOptionValue(option, value)
-    return solver
 
 
 def _slack(size: float) -> float:

@@ -30,7 +30,7 @@ from math import inf
 import numpy as np
 
 from gpuslice.planner.packing.allowance import Allowance
-from gpuslice.planner.packing.solver import Run
+from gpuslice.planner.packing.highs import Run
 from gpuslice.planner.recipes.blocks import (
     first_rows,
     gpu_block,

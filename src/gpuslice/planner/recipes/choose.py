@@ -46,7 +46,7 @@ from dataclasses import dataclass
 import highspy
 
 from gpuslice.planner.packing.allowance import Allowance
-from gpuslice.planner.packing.solver import Run
+from gpuslice.planner.packing.highs import Run
 from gpuslice.planner.recipes.bound import Dual, best_dual, guess_prices
 from gpuslice.planner.recipes.greedy import choose_greedily
 from gpuslice.planner.recipes.knapsacks import Knapsacks

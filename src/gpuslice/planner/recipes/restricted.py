@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gpuslice.planner.packing.allowance import Allowance
-from gpuslice.planner.packing.solver import Run
+from gpuslice.planner.packing.highs import Run
 from gpuslice.planner.recipes.blocks import (
     first_rows,
     gpu_block,

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpuslice.planner.packing.allowance import Allowance
-from gpuslice.planner.packing.solver import Run
+from gpuslice.planner.packing.highs import Run
 from gpuslice.planner.recipes.bound import Dual, charge, reduced_prices, surplus_of
 from gpuslice.planner.recipes.knapsacks import Knapsacks, Listing
 from gpuslice.planner.recipes.market import Flags, Instance, Ints, Solution

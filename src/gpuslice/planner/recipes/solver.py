@@ -20,7 +20,7 @@ import highspy
 import numpy as np
 
 from gpuslice.planner.packing.allowance import Allowance
-from gpuslice.planner.packing.solver import Run, silent_solver
+from gpuslice.planner.packing.highs import OverrunError, Run, run_within, silent_solver
 from gpuslice.planner.recipes.market import Floats, Ints
 
 _OPTIONS = (
@@ -134,17 +134,16 @@ class Program:
             self._solver.setOptionValue("mip_abs_gap", _UNIT_GAP)
             if most_nodes is not None:
                 self._solver.setOptionValue("mip_max_nodes", most_nodes)
-        before_s: float = self._solver.getRunTime()
-        # HiGHS holds the limit against the run time of all solves together.
-        self._solver.setOptionValue("time_limit", before_s + self._allowance.left_s)
-        why = ""
+        left_s = self._allowance.left_s
         try:
-            self._run(self._solver)
+            self._allowance.spent_s += run_within(self._solver, left_s, self._run)
+        except OverrunError:
+            self._allowance.spent_s += left_s
+            self._solver = silent_solver()  # the old one may not be touched
+            return nothing
         except (RuntimeError, MemoryError) as error:  # what the binding makes of C++ exceptions
-            why = str(error) or type(error).__name__
-        finally:
-            self._allowance.spent_s += self._solver.getRunTime() - before_s
-        return replace(nothing, end=End.FAILED, why=why) if why else self._outcome()
+            return replace(nothing, end=End.FAILED, why=str(error) or type(error).__name__)
+        return self._outcome()
 
     def _outcome(self) -> Outcome:
         status = self._solver.getModelStatus()

@@ -11,10 +11,10 @@ from gpuslice.errors import PlanningError
 from gpuslice.model.certificate import Method
 from gpuslice.planner.packing.allowance import Allowance
 from gpuslice.planner.packing.greedy import choose_greedily
+from gpuslice.planner.packing.highs import Run
 from gpuslice.planner.packing.objectives import moves, objective_values, served_by_want
 from gpuslice.planner.packing.program import pack_by_program
 from gpuslice.planner.packing.question import Answer, Cost, Question, Want
-from gpuslice.planner.packing.solver import Run
 from gpuslice.planner.packing.states import States
 from questions import a_place, a_question, a_site, by_enumeration, by_program, ours
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from gpuslice.planner.packing.allowance import Allowance
 from gpuslice.planner.packing.columns import Row
-from gpuslice.planner.packing.solver import IntegerProgram, Run
+from gpuslice.planner.packing.highs import Run
+from gpuslice.planner.packing.solver import IntegerProgram
 
 
 def a_program(run: Run = highspy.Highs.run) -> IntegerProgram:

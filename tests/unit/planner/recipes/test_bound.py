@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gpuslice.planner.packing.allowance import Allowance
-from gpuslice.planner.packing.solver import Run
+from gpuslice.planner.packing.highs import Run
 from gpuslice.planner.recipes.bound import Dual, best_dual, first_dual
 from gpuslice.planner.recipes.knapsacks import Knapsacks
 from gpuslice.planner.recipes.market import (

@@ -6,7 +6,7 @@ import highspy
 import pytest
 
 from gpuslice.planner.packing.allowance import Allowance
-from gpuslice.planner.packing.solver import Run
+from gpuslice.planner.packing.highs import Run
 from gpuslice.planner.recipes.choose import (
     Market,
     Offer,
