@@ -32,12 +32,10 @@ from numpy.typing import NDArray
 from gpuslice.planner.packing.allowance import Allowance
 from gpuslice.planner.packing.columns import Row, Terms
 from gpuslice.planner.packing.highs import OverrunError, Run, run_within, silent_solver
+from gpuslice.planner.packing.restriction import Restriction, StatedRow, Vector
 
 Goal = tuple[Terms, int | None]
 """An expression to be minimised, and a value it is known not to go below, or None."""
-
-_Vector = NDArray[np.float64]
-_Indices = NDArray[np.int32]
 
 _SLACK, _SLACK_OF_SIZE = 1e-5, 1e-9
 """What arithmetic may have added to a bound of the solver's, and to each unit of its size."""
@@ -73,8 +71,8 @@ class _Relaxed(NamedTuple):
     """
 
     bound: float
-    reduced: _Vector
-    values: _Vector
+    reduced: Vector
+    values: Vector
 
 
 class _Search(NamedTuple):
@@ -116,7 +114,7 @@ class IntegerProgram:
         self.failed = False
         self._upper = np.array(upper_bounds, dtype=np.float64)
         self._run = run
-        self._rows: list[tuple[float, _Indices, _Vector, float]] = []
+        self._rows: list[StatedRow] = []
         self._relaxation = silent_solver()
         width = len(self._upper)
         nothing = np.zeros(width)
@@ -282,12 +280,12 @@ class IntegerProgram:
             raise _StoppedError("it finds a solution below its own bound")
         return bound
 
-    def _costs(self, terms: Terms) -> _Vector:
+    def _costs(self, terms: Terms) -> Vector:
         costs = np.zeros(len(self._upper))
         costs[list(terms)] = list(terms.values())
         return costs
 
-    def _relax(self, costs: _Vector, allowance: Allowance) -> _Relaxed | None:
+    def _relax(self, costs: Vector, allowance: Allowance) -> _Relaxed | None:
         """Solve the relaxation, or return None when there is no time."""
         columns = np.arange(len(costs), dtype=np.int32)
         self._relaxation.changeColsCost(len(costs), columns, costs)
@@ -311,7 +309,7 @@ class IntegerProgram:
         bound, reduced = self._weak_duality(costs, multipliers)
         return _Relaxed(bound, reduced, values)
 
-    def _weak_duality(self, costs: _Vector, multipliers: _Vector) -> tuple[float, _Vector]:
+    def _weak_duality(self, costs: Vector, multipliers: Vector) -> tuple[float, Vector]:
         """Compute the bound that multipliers of the rows prove, and the reduced costs.
 
         Both are lowered by what rounding may have added to them.
@@ -332,7 +330,7 @@ class IntegerProgram:
 
     def _search(
         self,
-        costs: _Vector,
+        costs: Vector,
         keep: NDArray[np.bool_],
         target: int,
         allowance: Allowance,
@@ -351,11 +349,11 @@ class IntegerProgram:
         if allowance.left_s <= 0:
             self._note_limit(allowance)
             return None
-        chosen = np.flatnonzero(keep)
-        if not len(chosen):  # HiGHS calls that an empty model
+        width = int(np.count_nonzero(keep))
+        if not width:  # HiGHS calls that an empty model
             nothing = self._holds(np.zeros(len(keep)))
             return _Search((0,) * len(keep) if nothing else None, 0.0 if nothing else inf, True)
-        for presolve, share, least_s in _TRIES if len(chosen) <= _NARROW else _WIDE_TRIES:
+        for presolve, share, least_s in _TRIES if width <= _NARROW else _WIDE_TRIES:
             part = allowance.part(share, least_s)
             search = self._try(costs, keep, target, presolve, part)
             allowance.spent_s += part.spent_s
@@ -365,33 +363,32 @@ class IntegerProgram:
 
     def _try(
         self,
-        costs: _Vector,
+        costs: Vector,
         keep: NDArray[np.bool_],
         target: int,
         presolve: str,
         allowance: Allowance,
     ) -> _Search:
         """Solve the program with some of its columns in one of the ways there are."""
-        chosen = np.flatnonzero(keep)
-        solver = self._with_columns(costs, keep, chosen)
+        restriction = Restriction(self._rows, costs, self._upper, keep)
+        solver = restriction.solver
         for option, value in (*_SEARCH_OPTIONS, ("presolve", presolve)):
             solver.setOptionValue(option, value)
         solver.setOptionValue("mip_abs_gap", _GAP)
         solver.setOptionValue("objective_target", target + 1 - _GAP)
         if presolve == "off":  # with presolve, highspy 1.16 can lose an offset to a start
-            self._start_from_best(solver, keep, chosen)
+            restriction.begin_with(np.array(self.values, dtype=np.float64))
         try:
             status = self._ask(solver, allowance)
         except OverrunError:
             return _Search(found=None, least=-inf, finished=False)
-        search = self._read_search(solver, status, chosen)
+        search = self._read_search(restriction, status)
         self._check_search(search, costs, keep, target)
         return search
 
-    def _read_search(
-        self, solver: highspy.Highs, status: highspy.HighsModelStatus, chosen: NDArray[np.intp]
-    ) -> _Search:
+    def _read_search(self, restriction: Restriction, status: highspy.HighsModelStatus) -> _Search:
         """Read what a search came to."""
+        solver = restriction.solver
         ends = highspy.HighsModelStatus
         if status == ends.kInfeasible:
             return _Search(found=None, least=inf, finished=True)
@@ -403,17 +400,15 @@ class IntegerProgram:
         feasible = highspy.SolutionStatus.kSolutionStatusFeasible
         if info.primal_solution_status != feasible:
             return _Search(found=None, least=least, finished=finished)
-        values = np.zeros(len(self._upper))
-        taken = np.rint(solver.getSolution().col_value)
-        if len(taken) != len(chosen):
+        values = restriction.solution()
+        if values is None:
             raise _StoppedError("it answers another question than it was asked")
-        values[chosen] = taken
         if not self._holds(values):
             raise _StoppedError("its solution breaks a rule it was given")
         return _Search(tuple(int(v) for v in values), least, finished)
 
     def _check_search(
-        self, search: _Search, costs: _Vector, keep: NDArray[np.bool_], target: int
+        self, search: _Search, costs: Vector, keep: NDArray[np.bool_], target: int
     ) -> None:
         """Compare what a search claims with what is known.
 
@@ -429,45 +424,6 @@ class IntegerProgram:
             raise _StoppedError(f"it claims {search.least:g}, and a solution of {best:g} is known")
         if search.finished and found > max(target, search.least + _GAP) + slack:
             raise _StoppedError("it stops before it has proved anything")
-
-    def _with_columns(
-        self, costs: _Vector, keep: NDArray[np.bool_], chosen: NDArray[np.intp]
-    ) -> highspy.Highs:
-        """Set a solver up with some of the columns."""
-        renumbered = np.cumsum(keep, dtype=np.int32) - 1
-        rows = [(keep[index], index, value) for _, index, value, _ in self._rows]
-        indices = [renumbered[index[kept]] for kept, index, _ in rows]
-        values = [value[kept] for kept, _, value in rows]
-        starts = np.concatenate(([0], np.cumsum([len(index) for index in indices])))
-        solver = silent_solver()
-        width = len(chosen)
-        no_rows = np.zeros(width, dtype=np.int32)
-        none = np.array([], dtype=np.int32)
-        solver.addCols(
-            width, costs[chosen], np.zeros(width), self._upper[chosen], 0, no_rows, none, none
-        )
-        integer = np.full(width, highspy.HighsVarType.kInteger)
-        solver.changeColsIntegrality(width, np.arange(width, dtype=np.int32), integer)
-        solver.addRows(
-            len(rows),
-            np.array([low for low, *_ in self._rows]),
-            np.array([high for *_, high in self._rows]),
-            int(starts[-1]),
-            starts[:-1].astype(np.int32),
-            np.concatenate(indices) if indices else none,
-            np.concatenate(values) if values else np.array([]),
-        )
-        return solver
-
-    def _start_from_best(
-        self, solver: highspy.Highs, keep: NDArray[np.bool_], chosen: NDArray[np.intp]
-    ) -> None:
-        """Hand over the best solution, if it uses only these columns."""
-        values = np.array(self.values, dtype=np.float64)
-        if not values[~keep].any():
-            start = highspy.HighsSolution()
-            start.col_value = list(values[chosen])
-            solver.setSolution(start)
 
     def _ask(self, solver: highspy.Highs, allowance: Allowance) -> highspy.HighsModelStatus:
         """Let a solver run within the time left.
@@ -487,7 +443,7 @@ class IntegerProgram:
         status: highspy.HighsModelStatus = solver.getModelStatus()
         return status
 
-    def _take(self, values: _Vector, terms: Terms) -> None:
+    def _take(self, values: Vector, terms: Terms) -> None:
         """Take a solution if it keeps every rule and is better."""
         if not self._holds(values):
             return
@@ -504,7 +460,7 @@ class IntegerProgram:
                     self.values = found
                 return
 
-    def _holds(self, values: _Vector) -> bool:
+    def _holds(self, values: Vector) -> bool:
         """Put a solution into every row and bound."""
         if not ((values >= 0) & (values <= self._upper)).all():  # so that no number fails too
             return False
