@@ -38,7 +38,7 @@ def cheapest_addition(
         target is not met (which slices it would get is then not known), or where that was not
         found within the time.
     """
-    if portions.unmet or portions.hopeless:
+    if portions.unmet or portions.hopeless or allowance.left_s <= 0:
         return ()
     asked = ask(situation, portions.all, lenient=True)
     boards = _boards(asked)
@@ -73,7 +73,9 @@ def _with_fresh(question: Question, sites: tuple[Site, ...], first: int) -> Ques
     fresh = []
     for number, site in enumerate(sites):
         start = first + number * question.wanted
-        blank = replace(site, addable=True, fixed=(), holds_ours=False, tenants=(), own=())
+        blank = replace(
+            site, addable=True, fixed=(), holds_ours=False, tenants=(), own=(), crowds=()
+        )
         members = tuple(range(start, start + question.wanted))
         fresh.append(SiteGroup(site=blank, members=members))
     return replace(question, groups=(*there, *fresh))

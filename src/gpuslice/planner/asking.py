@@ -14,7 +14,7 @@ from typing import NamedTuple
 from gpuslice.errors import PlanningError
 from gpuslice.model.demand import Demand, NamedProfile
 from gpuslice.model.geometry import Geometry, Placement, Profile
-from gpuslice.planner.packing.question import Kind, OwnPlace, Question, Site, SiteGroup, Want
+from gpuslice.planner.packing.question import Crowd, Kind, OwnPlace, Question, Site, SiteGroup, Want
 from gpuslice.planner.situation import Ground, OwnSlice, Situation
 
 
@@ -71,6 +71,7 @@ class _Look(NamedTuple):
     holds_ours: bool
     tenants: tuple[int, ...]
     own: tuple[tuple[str, Placement, int], ...]
+    crowds: tuple[Crowd, ...]
 
 
 def whole_demands(situation: Situation) -> tuple[Portion, ...]:
@@ -291,7 +292,26 @@ class _Asking:
                 for own, number, stays in home
                 if not stays
             ),
+            crowds=self._crowds(home),
         )
+
+    def _crowds(self, home: list[tuple[OwnSlice, int, bool]]) -> tuple[Crowd, ...]:
+        """Find models of which more replicas run on a GPU than may, where no tie says so."""
+        demands = [portion.demand for portion in self._portions]
+        fixed = Counter(demands[number].model for _, number, stays in home if stays)
+        running: dict[str, list[int]] = {}
+        loose = (number for _, number, stays in home if not stays)
+        for position, number in enumerate(loose):
+            if number >= 0:
+                running.setdefault(demands[number].model, []).append(position)
+        crowds = []
+        for model, positions in sorted(running.items()):
+            limit = demands[self._by_model[model][0]].most_per_gpu
+            if limit is None or model in self._tied:
+                continue
+            if fixed[model] + len(positions) > limit:
+                crowds.append((tuple(positions), max(0, limit - fixed[model])))
+        return tuple(crowds)
 
     def _site(self, look: _Look, menus: Sequence[tuple[tuple[str, Kind], ...]]) -> Site:
         """Make the site of all GPUs that look alike."""
@@ -308,6 +328,7 @@ class _Asking:
                 OwnPlace(profile=profile, placement=at, incumbent=want)
                 for profile, at, want in look.own
             ),
+            crowds=look.crowds,
             menu=menus[look.board],
         )
 

@@ -30,13 +30,12 @@ from gpuslice.planner.packing.allowance import Allowance
 from gpuslice.planner.packing.objectives import objective_values, serve_levels
 from gpuslice.planner.packing.pack import pack
 from gpuslice.planner.packing.question import Cost
-from gpuslice.planner.seating import seat_all
 from gpuslice.planner.situation import Situation
 from gpuslice.planner.spreading import CrowdedError, seat_apart
 
 _ADDED, _PRICE = Cost._fields.index("added"), Cost._fields.index("price")
 
-_MOST_TIED = 2
+_MOST_TIED = 4
 """How many models are kept apart beforehand at most; each makes the question several times as
 dear."""
 
@@ -61,6 +60,8 @@ def decide(situation: Situation, portions: Sequence[Portion], allowance: Allowan
     lenient = _attempt(ask(situation, portions, lenient=True), allowance)
     if lenient.serves_all:
         return lenient if lenient.is_bounded else replace(lenient, least_price=least)
+    if allowance.left_s <= 0:
+        return lenient  # without time for a solver the exact question has no better answer
     return _attempt(ask(situation, portions), allowance)
 
 
@@ -103,7 +104,7 @@ def _apart(
         if attempt is None or not attempt.serves_all or not attempt.is_bounded:
             break
         try:
-            seats = seat_apart(attempt.asked, seat_all(attempt.asked, attempt.answer))
+            seats = seat_apart(attempt.asked, attempt.answer)
         except CrowdedError as error:
             spread.append(error.model)
             least_price = _proved_price(attempt)

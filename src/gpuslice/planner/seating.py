@@ -46,14 +46,8 @@ def seat_all(asked: Asked, answer: Answer) -> tuple[Seat, ...]:
     Returns:
         All seats, those that were not part of the question included, by replica.
     """
-    seats = [
-        Seat(replica=own.incumbent, kept=own.slice)
-        for _, _, own in asked.staying
-        if own.incumbent is not None
-    ]
     free: dict[Kind, deque[_Chair]] = {}
-    for ground, pattern in _placed(asked, answer):
-        seats += _sit_down(ground, pattern, free)
+    seats = list(_stay(asked, answer, free))
     waiting = _Waiting(asked, seats)
     seats += [
         free[kind].popleft().seat(replica)
@@ -61,6 +55,16 @@ def seat_all(asked: Asked, answer: Answer) -> tuple[Seat, ...]:
         for replica in waiting.next(want, count)
     ]
     return tuple(sorted(seats, key=lambda seat: (seat.replica.model, seat.replica.replica)))
+
+
+def seat_staying(asked: Asked, answer: Answer) -> tuple[Seat, ...]:
+    """Return the seats of those that stay where they run.
+
+    Args:
+        asked: The question, and the situation it was asked about.
+        answer: The packing's answer.
+    """
+    return tuple(_stay(asked, answer, {}))
 
 
 def furnish(situation: Situation, seats: Sequence[Seat]) -> tuple[GpuPlan, ...]:
@@ -123,6 +127,15 @@ def _placed(asked: Asked, answer: Answer) -> Iterator[tuple[Ground, Pattern]]:
         placed.update(zip(group.members, chosen, strict=True))
     for member in sorted(placed):
         yield asked.situation.grounds[member], placed[member]
+
+
+def _stay(asked: Asked, answer: Answer, free: dict[Kind, deque[_Chair]]) -> Iterator[Seat]:
+    """Seat those that stay, and list what is free beside them."""
+    for _, _, own in asked.staying:
+        if own.incumbent is not None:
+            yield Seat(replica=own.incumbent, kept=own.slice)
+    for ground, pattern in _placed(asked, answer):
+        yield from _sit_down(ground, pattern, free)
 
 
 def _sit_down(ground: Ground, pattern: Pattern, free: dict[Kind, deque[_Chair]]) -> Iterator[Seat]:

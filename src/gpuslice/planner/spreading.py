@@ -25,6 +25,8 @@ from math import inf
 from gpuslice.model.demand import ReplicaId
 from gpuslice.model.plan import Seat
 from gpuslice.planner.asking import Asked, Portion
+from gpuslice.planner.packing.question import Answer
+from gpuslice.planner.seating import seat_all, seat_staying
 
 _Cell = tuple[str, str]
 """A model on a GPU: model and UUID."""
@@ -42,28 +44,27 @@ class CrowdedError(Exception):
         self.model = model
 
 
-def seat_apart(asked: Asked, seats: Sequence[Seat]) -> tuple[Seat, ...]:
+def seat_apart(asked: Asked, answer: Answer) -> tuple[Seat, ...]:
     """Change places within each want until no GPU holds more of a model than it may.
 
     Args:
         asked: The question, which need not know of spreading.
-        seats: Everybody's seat.
+        answer: The packing's answer, which serves everybody.
 
     Returns:
-        The seats, by replica.
+        Everybody's seat, by replica.
 
     Raises:
         CrowdedError: No change of places does.
     """
-    stays = {own.incumbent: own.slice.key for _, _, own in asked.situation.incumbents}
-    sitting = [s for s in seats if s.kept is not None and stays.get(s.replica) == s.kept.key]
+    sitting = seat_staying(asked, answer)
     staying = Counter((seat.replica.model, seat.slice.gpu_uuid) for seat in sitting)
     _check_stays(asked, staying)
     fixed = {seat.replica for seat in sitting}
     found = list(sitting)
     boards = {ground.gpu.uuid: ground.gpu.name for ground in asked.situation.grounds}
     loose_of: dict[str, list[Seat]] = {}
-    for seat in seats:
+    for seat in seat_all(asked, answer):
         if seat.replica not in fixed:
             loose_of.setdefault(seat.replica.model, []).append(seat)
     for portions in asked.portions:
@@ -74,6 +75,7 @@ def seat_apart(asked: Asked, seats: Sequence[Seat]) -> tuple[Seat, ...]:
             if _is_of(seat, portion, boards[seat.slice.gpu_uuid])
         ]
         found += _part(portions, loose, staying)
+    _check_leaving(asked, found, fixed)
     return tuple(sorted(found, key=lambda seat: (seat.replica.model, seat.replica.replica)))
 
 
@@ -113,6 +115,15 @@ def _check_stays(asked: Asked, staying: Counter[_Cell]) -> None:
         limit = most[model]
         if limit is not None and count > limit:
             raise CrowdedError(model)
+
+
+def _check_leaving(asked: Asked, seats: Iterable[Seat], staying: set[ReplicaId]) -> None:
+    """Raise where a replica that was to leave its slice got it again: the answer counts a move."""
+    origins = {own.incumbent: own.slice.key for _, _, own in asked.situation.incumbents}
+    for seat in seats:
+        back = seat.kept is not None and origins.get(seat.replica) == seat.kept.key
+        if back and seat.replica not in staying:
+            raise CrowdedError(seat.replica.model)
 
 
 def _tightest(limits: dict[str, int | None], needs: Counter[str], staying: Counter[_Cell]) -> str:

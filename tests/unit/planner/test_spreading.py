@@ -17,7 +17,6 @@ from gpuslice.planner.check import check_plan
 from gpuslice.planner.packing.allowance import Allowance
 from gpuslice.planner.packing.pack import pack
 from gpuslice.planner.plan import plan
-from gpuslice.planner.seating import seat_all
 from gpuslice.planner.situation import survey
 from gpuslice.planner.spreading import CrowdedError, seat_apart
 
@@ -33,7 +32,7 @@ def parted(
     situation = survey(an_observed(*gpus), demands, records, Rules())
     asked = ask(situation, whole_demands(situation), lenient=True, spread=(), least_ours=least_ours)
     answer = pack(asked.question, Allowance(limit_s=60.0))
-    return seat_apart(asked, seat_all(asked, answer))
+    return seat_apart(asked, answer)
 
 
 def crowd(seats: tuple[Seat, ...]) -> int:
@@ -147,3 +146,23 @@ def planned(gpus: tuple[Gpu, ...], records: tuple[Owned, ...], *demands: Demand)
     made = plan(an_observed(*gpus), demands, records, limit_s=10.0)
     check_plan(made, an_observed(*gpus), demands, records)
     return made
+
+
+def test_replicas_that_crowd_in_a_large_fleet_are_parted_without_a_tie() -> None:
+    """Two of one model on every third GPU: one of each pair has to go, and no more."""
+    gpus, records, counts = [], [], Counter[str]()
+    for index in range(60):
+        gpu = with_slices(a_board_gpu(index=index), ("1g.10gb", 0), ("1g.10gb", 1))
+        gpus.append(gpu)
+        models = (f"m{index % 20}", f"m{(index if index % 3 == 0 else index + 7) % 20}")
+        for slice_, model in zip(gpu.slices, models, strict=True):
+            records.append(owned(slice_, model, counts[model]))
+            counts[model] += 1
+    demands = tuple(spread(model, count) for model, count in sorted(counts.items()))
+    rules = Rules(most_moves=20)
+    made = plan(an_observed(*gpus), demands, tuple(records), rules)
+    check_plan(made, an_observed(*gpus), demands, tuple(records), rules)
+    assert made.certificate is not None
+    values = {o.goal: (o.value, o.bound) for o in made.certificate.objectives}
+    assert values[Goal.MOVED] == (20, 20)
+    assert (len(made.seats), crowd(made.seats)) == (120, 1)

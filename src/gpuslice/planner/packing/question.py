@@ -58,6 +58,10 @@ class OwnPlace:
     incumbent: int = -1
 
 
+Crowd = tuple[tuple[int, ...], int]
+"""Slices of ours, by position on their GPU, and how many of the replicas on them may stay."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """One GPU as far as packing can tell GPUs apart; equal sites are interchangeable.
@@ -71,6 +75,8 @@ class Site:
         holds_ours: True when some of what is fixed is ours and in use.
         tenants: Tied wants (see `Question.tied`) of what is fixed, one entry for each replica.
         own: Slices of ours that may stay or go.
+        crowds: Where more replicas of one model run than may lie together: which of the slices
+            they run on, by position in ``own``, and how many of those replicas may stay.
         menu: For each profile that some want accepts, the wants that accept it.
     """
 
@@ -82,6 +88,7 @@ class Site:
     holds_ours: bool = False
     tenants: tuple[int, ...] = ()
     own: tuple[OwnPlace, ...] = ()
+    crowds: tuple[Crowd, ...] = ()
     menu: tuple[tuple[str, Kind], ...] = ()
 
 

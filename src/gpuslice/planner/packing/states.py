@@ -37,7 +37,7 @@ from gpuslice.planner.packing.question import (
     Supply,
 )
 
-_MOST_STAYS, _MOST_WAYS = 5_000, 150_000
+_MOST_STAYS, _MOST_WAYS = 5_000, 200_000
 """How many ways to keep slices on one GPU, and how many ways to lay tied wants beside each other on
 all GPUs, are looked at: some seconds' worth."""
 
@@ -115,11 +115,12 @@ class States:
     Attributes:
         complete: False once there were more ways to lay tied wants beside each other than can be
             looked at; what is listed then is legal, but something better may be missing.
+        looked: How many ways to lay tied wants beside each other have been looked at.
     """
 
     def __init__(self, question: Question) -> None:
         self.complete = True
-        self._looked = 0
+        self.looked = 0
         self._question = question
         self._names = _names_by_geometry(question)
         self._content = _contentment(question) if question.lenient else frozenset()
@@ -144,12 +145,21 @@ class States:
 
     def _find_stays(self, site: Site) -> tuple[tuple[Stay, Room], ...]:
         ground, table, fixed = self._stand(site)
-        choices = [self._roles(site, own) for own in site.own]
-        if prod(map(len, choices)) > _MOST_STAYS:
+        crowded = {position for positions, _ in site.crowds for position in positions}
+        choices = [
+            self._roles(site, own, moves=position in crowded)
+            for position, own in enumerate(site.own)
+        ]
+        ways = prod(map(len, choices))
+        if self._question.tied:
+            self.looked += ways
+        if ways > _MOST_STAYS or not self._may_look_on():
             self.complete = False
             choices = [[roles[0], None] if roles[0] else [None] for roles in choices]
         found = []
         for roles in product(*choices):
+            if site.crowds and not _parted(site, roles):
+                continue
             kept = tuple(role for role in roles if role is not None)
             stay = _stay(self._question, site, table, kept)
             tenants = tuple(sorted([*site.tenants, *self._tied_in(kept)]))
@@ -201,14 +211,21 @@ class States:
             fixed |= table.bit(*each)
         return number, table, fixed
 
-    def _roles(self, site: Site, own: OwnPlace) -> list[PatternSlice | None]:
-        """List what may become of one slice of ours: its replica stays, others get it, it goes."""
+    def _roles(self, site: Site, own: OwnPlace, *, moves: bool) -> list[PatternSlice | None]:
+        """List what may become of one slice of ours: its replica stays, others get it, it goes.
+
+        Args:
+            site: Where it lies.
+            own: The slice.
+            moves: True where its replica may have to go although the slice stays, also for
+                another one of the same want.
+        """
         accepts = dict(site.menu).get(own.profile, ())
         roles: list[PatternSlice | None] = []
         if own.incumbent >= 0:
             roles.append(_kept(own, (own.incumbent,), stays=True))
-        if own.incumbent < 0 or not self._settles(own.incumbent, accepts):
-            others = tuple(want for want in accepts if want != own.incumbent)
+        if own.incumbent < 0 or moves or not self._settles(own.incumbent, accepts):
+            others = tuple(want for want in accepts if moves or want != own.incumbent)
             roles += [_kept(own, kind, stays=False) for kind in self._kinds(others)]
         return [*roles, None]
 
@@ -237,7 +254,9 @@ class States:
             if best and not self._may_look_on():
                 break
             for slices in self._furnishings(room.ground, bits & ~room.bits):
-                self._looked += 1
+                self.looked += 1
+                if best and not self._may_look_on():
+                    break
                 if not self._neighbourly(room, slices):
                     continue
                 arrival = self._arrival(room, table, bits, slices)
@@ -270,7 +289,7 @@ class States:
 
     def _may_look_on(self) -> bool:
         """Tell whether more ways may be looked at; only ties have too many."""
-        if not self._question.tied or self._looked <= _MOST_WAYS:
+        if not self._question.tied or self.looked <= _MOST_WAYS:
             return True
         self.complete = False
         return False
@@ -283,13 +302,16 @@ class States:
         return found
 
     def _furnish(self, ground: int, new: int) -> tuple[tuple[PatternSlice, ...], ...]:
-        """Give part after part to somebody, keeping one way for each supply."""
+        """Give part after part to somebody, keeping one way for each supply; none if too many."""
         where = self._ground_list[ground]
         menu = dict(where.menu)
         ways: dict[Supply, tuple[PatternSlice, ...]] = {(): ()}
         for part in self._table(where.geometry).members(new):
             kinds = self._kinds(menu.get(part.profile.name, ()))
             following: dict[Supply, tuple[PatternSlice, ...]] = {}
+            self.looked += len(ways) if len(kinds) > 1 else 0
+            if not self._may_look_on():
+                return ()
             for supply, slices in ways.items():
                 counts = dict(supply)
                 for kind in kinds:
@@ -385,6 +407,14 @@ def _stay(
         staying=staying,
         moves=moves,
         cost=Cost(moved=moved, destroyed=destroyed, memory=memory, idle=-compute),
+    )
+
+
+def _parted(site: Site, roles: tuple[PatternSlice | None, ...]) -> bool:
+    """Tell whether no more replicas of a model stay than may lie together."""
+    return all(
+        sum(1 for position in positions if (role := roles[position]) and role.stays) <= most
+        for positions, most in site.crowds
     )
 
 
