@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gpuslice.planner.packing import restriction
 from gpuslice.planner.packing.allowance import Allowance
 from gpuslice.planner.packing.columns import Row, Terms
 from gpuslice.planner.packing.solver import IntegerProgram
@@ -82,10 +84,16 @@ def programs(draw: st.DrawFn) -> Case:
 
 
 @quick
-@given(case=programs(), known=st.booleans(), diving=st.booleans())
+@given(case=programs(), known=st.booleans(), diving=st.booleans(), counting=st.booleans())
 def test_every_goal_in_turn_comes_to_its_least_value_and_the_bound_says_so(
-    case: Case, known: bool, diving: bool
+    case: Case, known: bool, diving: bool, counting: bool
 ) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(restriction, "_MANY_COLUMNS", 0 if counting else 9)
+        solve_in_turn(case, known, diving)
+
+
+def solve_in_turn(case: Case, known: bool, diving: bool) -> None:
     program = IntegerProgram(case.upper, case.rows, case.start if known else None)
     allowance = Allowance(limit_s=60.0)
     assert known or program.begin(allowance)

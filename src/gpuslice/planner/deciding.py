@@ -7,9 +7,10 @@ question. These things are tried, the quick one first:
    has to be added and the price is one that no plan can be below, that is the optimum: nothing
    serves more, costs less or moves for less.
 2. Where replicas are to be spread, the question is asked without that, but for the number of GPUs
-   that one model alone takes, and for who may stay of those that run together. If everybody is served and can then be seated apart, nothing was lost
-   by that (`gpuslice.planner.spreading`). If not, the model that is in the way is kept apart from
-   the beginning, and it is asked again; a few times at most.
+   that one model alone takes, and for who may stay of those that run together. If everybody is
+   served and can then be seated apart, nothing was lost by that (`gpuslice.planner.spreading`). If
+   not, the model that is in the way is kept apart from the beginning, and it is asked again; a few
+   times at most.
 3. The question is asked leniently: replicas that count the same are one. If everybody is served,
    nothing was lost by that either.
 4. Otherwise it is asked exactly, model by model.

@@ -11,11 +11,9 @@ all who are pinned on a GPU can stay, with everybody they need; that there are r
 that; that no more running replicas have to move than may. Whether a goal can be reached is decided
 exactly for each GPU by itself (`gpuslice.planner.consistency.coexistence`).
 
-*Method.* The deletion filter (Chinneck and Dravnieks 1991): of all constraints that together make a
-goal impossible, each in turn is left out, and stays out when the goal is impossible without it too
-(large parts are tried first, then single ones). What is left is irreducible: without any one of it
-the goal could be reached. This rests on a goal never becoming harder when something is left out.
-Two orders are tried for each impossible goal, and the smallest set is told.
+*Method.* Of the constraints that together make a goal impossible, the smallest set that does is
+looked for (`gpuslice.planner.consistency.smallest`), which rests on a goal never becoming harder
+when something is left out; of all impossible goals, the one with the fewest is told.
 
 *Limits.* That others take the room is no contradiction but an answer of the plan; only who is
 pinned has to have it. A model that fits on no usable GPU even alone is the matter of
@@ -42,6 +40,7 @@ from gpuslice.planner.consistency.constraints import (
     Site,
     survey_constraints,
 )
+from gpuslice.planner.consistency.smallest import smallest_conflict
 from gpuslice.planner.offers import label, listed
 
 _EXAMINED = 20
@@ -61,7 +60,7 @@ def check_consistent(
         rules: What the plan has to keep to.
 
     Raises:
-        ContradictionError: Names the smallest set found, one line each, and what it makes
+        ContradictionError: Names the smallest set, one line each, and what it makes
             impossible.
     """
     if not any(demand.near or demand.away or demand.pinned for demand in demands) and (
@@ -215,25 +214,8 @@ def _leaving(host: Host, case: _Case) -> int:
 
 
 def _culprits(scene: Scene, goal: _Goal) -> tuple[Constraint, ...]:
-    """Find a small set of constraints that makes a goal impossible."""
-    forward = _irreducible(scene, goal, list(scene.constraints))
-    backward = _irreducible(scene, goal, list(reversed(scene.constraints)))[::-1]
-    return tuple(backward if len(backward) < len(forward) else forward)
-
-
-def _irreducible(scene: Scene, goal: _Goal, held: list[Constraint]) -> list[Constraint]:
-    """Leave out everything without which a goal stays impossible: the deletion filter."""
-    size = len(held)
-    while size:
-        start = 0
-        while start < len(held):
-            rest = held[:start] + held[start + size :]
-            if goal.reached(_Case(scene, rest)):
-                start += size
-            else:
-                held = rest
-        size = 0 if size == 1 else (size + 1) // 2
-    return held
+    """Find the smallest set of constraints that makes a goal impossible."""
+    return smallest_conflict(scene.constraints, lambda held: goal.reached(_Case(scene, held)))
 
 
 def _note(scene: Scene, goal: _Goal, culprits: Sequence[Constraint]) -> Iterator[str]:
