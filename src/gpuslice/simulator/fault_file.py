@@ -130,11 +130,12 @@ class FaultFile:
             time.sleep(_POLL_S)
 
     def _write(self, faults: tuple[StoredFault, ...]) -> None:
-        entries = [_stored_to(stored) for stored in faults]
+        entries = [stored_as_json(stored) for stored in faults]
         self._shared.replace(json.dumps({"format": FORMAT, "faults": entries}), durable=False)
 
 
-def _stored_to(stored: StoredFault) -> dict[str, Any]:
+def stored_as_json(stored: StoredFault) -> dict[str, Any]:
+    """Turn a fault with its counter into plain values."""
     fault = stored.fault
     kind = next(name for name, cls in _KINDS.items() if isinstance(fault.effect, cls))
     effect = dataclasses.asdict(fault.effect)

@@ -117,6 +117,12 @@ class Fault:
         if self.at < 1 or (self.times is not None and self.times < 1):
             raise ValueError(f"calls are counted from 1: at {self.at}, {self.times} times")
 
+    @property
+    def gpus(self) -> frozenset[int]:
+        """Indexes of the GPUs that it names."""
+        at_stake = self.effect.gpu if isinstance(self.effect, LoseGpu | Hold) else None
+        return frozenset(index for index in (self.gpu, at_stake) if index is not None)
+
     def concerns(self, call: str, gpu: int | None) -> bool:
         """Tell whether a call counts for this fault.
 
@@ -168,6 +174,14 @@ GPM = (
     "nvmlGpmMetricsGet",
 )
 """Performance monitoring, missing before R520."""
+
+FUNCTION_SETS = {
+    "named-profiles": NAMED_PROFILES,
+    "profiles-by-id": PROFILES_BY_ID,
+    "placements": PLACEMENTS,
+    "gpm": GPM,
+}
+"""What drivers of some age lack, by the name that people use."""
 
 
 def lacking(functions: Sequence[str]) -> tuple[Fault, ...]:

@@ -121,15 +121,41 @@ def set_mirrored(directory: Path, index: int, *, mirrored: bool) -> None:
     _change_gpu(directory, index, lambda gpu: replace(gpu, mirrored=mirrored))
 
 
+def mend(directory: Path) -> None:
+    """Bring lost GPUs back, send strangers away and make equal slices equal again."""
+
+    def step(state: MachineState) -> tuple[MachineState, None]:
+        return replace(state, gpus=tuple(_mended(gpu) for gpu in state.gpus)), None
+
+    Store(directory).change(step)
+
+
+def require_gpu(directory: Path, index: int) -> None:
+    """Make sure that there is a GPU of an index.
+
+    Raises:
+        UnknownGpuError: There is none.
+    """
+    gpu_at(Store(directory).read(), index)
+
+
 def _change_gpu(
     directory: Path, index: int, change: Callable[[SimulatedGpu], SimulatedGpu]
 ) -> None:
     def step(state: MachineState) -> tuple[MachineState, None]:
-        if not 0 <= index < len(state.gpus):
-            raise UnknownGpuError(f"The simulated machine has no GPU {index}.")
-        return state.with_gpu(change(state.gpus[index])), None
+        return state.with_gpu(change(gpu_at(state, index))), None
 
     Store(directory).change(step)
+
+
+def gpu_at(state: MachineState, index: int) -> SimulatedGpu:
+    """Return the GPU of an index; raises as `require_gpu`."""
+    if not 0 <= index < len(state.gpus):
+        raise UnknownGpuError(
+            f"The simulated machine has no GPU {index}.",
+            hint=f"It has GPUs 0 to {len(state.gpus) - 1}.",
+        )
+    return state.gpus[index]
 
 
 def _with_clients(
@@ -149,6 +175,12 @@ def _with_clients(
         for gi in gpu.instances
     )
     return replace(gpu, instances=instances)
+
+
+def _mended(gpu: SimulatedGpu) -> SimulatedGpu:
+    for gi in gpu.instances:
+        gpu = _with_clients(gpu, lambda _: (), gi.placement.start)
+    return replace(gpu, lost=False, clients=(), memory_step_mib=0)
 
 
 def _restarted(gpu: SimulatedGpu) -> SimulatedGpu:

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from gpuslice.errors import UnknownGpuError
 from gpuslice.simulator.codes import Code, Refusal
 from gpuslice.simulator.fault_point import FaultPoint
 from gpuslice.simulator.faults import GPU_RESET
 from gpuslice.simulator.injector import Injector
-from gpuslice.simulator.machine import after_reset
+from gpuslice.simulator.machine import after_reset, gpu_at
 from gpuslice.simulator.processes import BoundProcess, bound_processes
 from gpuslice.simulator.state import MachineState, SimulatedGpu
 from gpuslice.simulator.store import Store
@@ -48,9 +47,7 @@ def reset_gpu(
     store = Store(directory)
 
     def step(state: MachineState) -> tuple[MachineState, None]:
-        if not 0 <= index < len(state.gpus):
-            raise UnknownGpuError(f"The simulated machine has no GPU {index}.")
-        gpu = state.gpus[index]
+        gpu = gpu_at(state, index)
         _require_resettable(state, gpu, processes())
         return state.with_gpu(after_reset(gpu)), None
 
