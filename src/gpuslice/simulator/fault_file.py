@@ -131,7 +131,7 @@ class FaultFile:
 
     def _write(self, faults: tuple[StoredFault, ...]) -> None:
         entries = [stored_as_json(stored) for stored in faults]
-        self._shared.replace(json.dumps({"format": FORMAT, "faults": entries}), durable=False)
+        self._shared.replace(json.dumps({"format": FORMAT, "faults": entries}))
 
 
 def stored_as_json(stored: StoredFault) -> dict[str, Any]:

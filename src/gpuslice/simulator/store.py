@@ -122,7 +122,7 @@ class Store:
         return _Copy(stamp=stamp, settled=settled, data=data, state=state)
 
     def _write(self, state: MachineState) -> None:
-        self._shared.replace(json.dumps(state_to_json(state), indent=1), durable=True)
+        self._shared.replace(json.dumps(state_to_json(state)))
 
     def _parse(self, data: bytes) -> MachineState:
         try:
