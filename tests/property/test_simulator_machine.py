@@ -20,21 +20,31 @@ from gpuslice import simulator
 from gpuslice.simulator.machine import set_clients, set_mirrored
 from gpuslice.simulator.state import new_machine
 from property.model_of_mig import (
+    COMPUTE_SLICES,
     IN_USE,
     INVALID_ARGUMENT,
     PART_SIZES,
     SIZES,
+    STARTS,
     SUCCESS,
     Card,
     Instance,
     Part,
 )
+from property.model_of_mig import PARTS as PARTS_OF
 from simulated import SimulatedMachine
 
-PROFILES = st.sampled_from(sorted(SIZES))
+WANTED = st.sampled_from(sorted(SIZES)).flatmap(
+    lambda profile: st.tuples(
+        st.just(profile), st.sampled_from((None, *STARTS[profile])) | st.integers(0, 7)
+    )
+)
+"""A profile and a start: mostly one the profile has, or the driver's choice."""
 PARTS = st.sampled_from(sorted(PART_SIZES))
-STARTS = st.none() | st.integers(0, 7)
+PART_STARTS = st.none() | st.integers(0, 3)
 WHICH = st.integers(0, 6)
+PIDS = st.sampled_from([(), (), (1,), (1, 2)])
+UPHEAVALS = ("off", "on", "restart", "reset", "reconnect")
 
 
 @cache
@@ -48,8 +58,8 @@ def the_machine() -> SimulatedMachine:
 class OneCard(RuleBasedStateMachine):
     """A card, its model, and the handles that were ever given."""
 
-    @initialize(mirrored=st.booleans(), mig=st.booleans())
-    def begin(self, mirrored: bool, mig: bool) -> None:
+    @initialize(mirrored=st.booleans())
+    def begin(self, mirrored: bool) -> None:
         self.machine = the_machine()
         self.nvml = self.machine.nvml
         self.machine.session.store.change(lambda state: (new_machine(state.simulation), None))
@@ -57,10 +67,8 @@ class OneCard(RuleBasedStateMachine):
         self.card = Card()
         self.handles: dict[Instance | Part, Any] = {}
         self.stale: list[tuple[str, Any]] = []
-        if mig:
-            self.switch(True)
+        self.switch(True)
 
-    @rule(wanted=st.booleans())
     def switch(self, wanted: bool) -> None:
         before = self.machine.gpu()
         status, changed = self.card.switch(wanted)
@@ -68,8 +76,9 @@ class OneCard(RuleBasedStateMachine):
         if changed:
             self.stale.append(("gpu", before))
 
-    @rule(profile=PROFILES, start=STARTS)
-    def create(self, profile: int, start: int | None) -> None:
+    @rule(wanted=WANTED)
+    def create(self, wanted: tuple[int, int | None]) -> None:
+        profile, start = wanted
         expected = self.card.refusal(profile, start)
         at = next(iter(self.card.free_starts(profile)), None) if start is None else start
         gpu, made = self.machine.gpu(), []
@@ -100,7 +109,7 @@ class OneCard(RuleBasedStateMachine):
             self.stale.append(("gi", self.handles.pop(instance)))
 
     @precondition(lambda self: self.card.instances)
-    @rule(which=WHICH, profile=PARTS, start=STARTS)
+    @rule(which=WHICH, profile=PARTS, start=PART_STARTS)
     def create_part(self, which: int, profile: int, start: int | None) -> None:
         instance = self.card.instances[which % len(self.card.instances)]
         gi, made = self.handles[instance], []
@@ -124,6 +133,14 @@ class OneCard(RuleBasedStateMachine):
             instance.parts.append(part)
             self.handles[part] = made[0]
 
+    @precondition(lambda self: any(not gi.parts for gi in self.card.instances))
+    @rule()
+    def fill(self) -> None:
+        """Create the compute instances that fill their GPU instances, as slices have them."""
+        for which, instance in enumerate(self.card.instances):
+            if not instance.parts:
+                self.create_part(which, max(PARTS_OF[COMPUTE_SLICES[instance.profile]]), None)
+
     @precondition(lambda self: self.every_part())
     @rule(which=WHICH)
     def destroy_part(self, which: int) -> None:
@@ -137,27 +154,38 @@ class OneCard(RuleBasedStateMachine):
             instance.parts.remove(part)
             self.stale.append(("ci", self.handles.pop(part)))
 
-    @rule(pids=st.sets(st.integers(1, 3), max_size=2))
-    def others_hold_the_card(self, pids: set[int]) -> None:
-        set_clients(self.machine.directory, 0, tuple(sorted(pids)))
+    @rule(pids=PIDS)
+    def others_hold_the_card(self, pids: tuple[int, ...]) -> None:
+        set_clients(self.machine.directory, 0, pids)
         self.card.clients = set(pids)
 
     @precondition(lambda self: self.card.instances)
-    @rule(which=WHICH, pids=st.sets(st.integers(1, 3), max_size=2))
-    def others_use_a_slice(self, which: int, pids: set[int]) -> None:
+    @rule(which=WHICH, pids=PIDS)
+    def others_use_a_slice(self, which: int, pids: tuple[int, ...]) -> None:
         instance = self.card.instances[which % len(self.card.instances)]
         start = instance.run[0]
-        set_clients(self.machine.directory, 0, tuple(sorted(pids)), start=start)
+        set_clients(self.machine.directory, 0, pids, start=start)
         for part in instance.parts:
             part.clients = set(pids)
 
-    @rule()
+    @rule(upheaval=st.sampled_from(UPHEAVALS))
+    def upheaval(self, upheaval: str) -> None:
+        """What befalls the whole card; one rule, so that it is seldom."""
+        match upheaval:
+            case "off" | "on":
+                self.switch(upheaval == "on")
+            case "restart":
+                self.restart()
+            case "reset":
+                self.reset()
+            case _:
+                self.connect_again()
+
     def restart(self) -> None:
         self.everything_goes_stale(self.machine.gpu())
         simulator.reboot(self.machine.directory)
         self.card.restart()
 
-    @rule()
     def reset(self) -> None:
         in_use, before = self.card.is_in_use, self.machine.gpu()
         answer = simulator.reset_gpu(self.machine.directory, 0, processes=lambda: ())
@@ -166,7 +194,6 @@ class OneCard(RuleBasedStateMachine):
             self.everything_goes_stale(before)
             self.card.restart()
 
-    @rule()
     def connect_again(self) -> None:
         """A shutdown makes all handles invalid; those of what is there are found again by id."""
         ids = {
@@ -259,4 +286,4 @@ class OneCard(RuleBasedStateMachine):
 
 
 TestOneCard = OneCard.TestCase
-TestOneCard.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestOneCard.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
