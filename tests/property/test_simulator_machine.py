@@ -7,11 +7,9 @@ compared with the model; every refusal must be the one the model foretells.
 from __future__ import annotations
 
 import ctypes
-from functools import cache
-from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -47,20 +45,20 @@ PIDS = st.sampled_from([(), (), (1,), (1, 2)])
 UPHEAVALS = ("off", "on", "restart", "reset", "reconnect")
 
 
-@cache
-def the_machine() -> SimulatedMachine:
+@pytest.fixture(scope="module", autouse=True)
+def one_machine(tmp_path_factory: pytest.TempPathFactory) -> None:
     """One binding for all examples, since loading it takes longer than running one."""
-    machine = SimulatedMachine(Path(mkdtemp()) / "machine", "a100-80gb")
-    machine.holds()
-    return machine
+    OneCard.machine = SimulatedMachine(tmp_path_factory.mktemp("card") / "machine", "a100-80gb")
+    OneCard.machine.holds()
 
 
 class OneCard(RuleBasedStateMachine):
     """A card, its model, and the handles that were ever given."""
 
+    machine: SimulatedMachine
+
     @initialize(mirrored=st.booleans())
     def begin(self, mirrored: bool) -> None:
-        self.machine = the_machine()
         self.nvml = self.machine.nvml
         self.machine.session.store.change(lambda state: (new_machine(state.simulation), None))
         set_mirrored(self.machine.directory, 0, mirrored=mirrored)
