@@ -13,7 +13,16 @@ from typing import TypeVar
 from gpuslice.simulator import machine
 from gpuslice.simulator.codes import Code, Refusal
 from gpuslice.simulator.fault_file import FaultFile
-from gpuslice.simulator.faults import UNCOUNTED, Fail, Fault, Hang, Hold, LoseGpu, Reboot
+from gpuslice.simulator.faults import (
+    UNCOUNTED,
+    Fail,
+    Fault,
+    Hang,
+    Hold,
+    LoseGpu,
+    ModePending,
+    Reboot,
+)
 from gpuslice.simulator.injector import Due, Injector
 from gpuslice.simulator.store import Store
 
@@ -95,6 +104,8 @@ class FaultPoint:
         match fault.effect:
             case Hold() as hold:
                 self._hold(hold, fault, due.number)
+            case ModePending() as pending:
+                self._keep_pending(pending, fault, due.number)
             case LoseGpu(gpu=gpu) if fault.strikes(due.number):
                 machine.set_lost(directory, gpu, lost=True)
             case Reboot() if fault.strikes(due.number):
@@ -106,6 +117,11 @@ class FaultPoint:
             machine.add_client(directory, hold.gpu, hold.pid, start=hold.start)
         elif fault.has_just_passed(number):
             machine.remove_client(directory, hold.gpu, hold.pid)
+
+    def _keep_pending(self, pending: ModePending, fault: Fault, number: int) -> None:
+        if fault.strikes(number) or fault.has_just_passed(number):
+            code = pending.code if fault.strikes(number) else Code.SUCCESS
+            machine.set_mode_obstacle(self.store.file.parent, pending.gpu, code)
 
 
 def _raise_first(errors: list[Fail], *, after: bool) -> None:

@@ -20,6 +20,7 @@ from gpuslice.simulator.faults import (
     Hang,
     Hold,
     LoseGpu,
+    ModePending,
     Reboot,
 )
 from gpuslice.simulator.library import FUNCTIONS
@@ -89,6 +90,8 @@ def _effect_in_words(effect: Effect) -> str:
         case Hold(gpu=gpu, start=start, pid=pid):
             where = "" if start is None else f" on the slice at {start}"
             return f"process {pid} holds GPU {gpu}{where}"
+        case ModePending(gpu=gpu, code=code):
+            return f"MIG mode of GPU {gpu} is left pending with {code.name}"
         case Reboot():
             return "the machine restarts"
 

@@ -17,7 +17,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 
 from gpuslice.model.geometry import Placement, Profile
-from gpuslice.simulator.compute_profiles import compute_geometry, compute_profile_name
+from gpuslice.simulator.compute_profiles import (
+    compute_geometry,
+    compute_profile_name,
+    device_profile_name,
+)
 from gpuslice.simulator.layout import device_uuid, occupied_in
 from gpuslice.simulator.state import GpuInstance, MachineState, SimulatedGpu
 
@@ -57,7 +61,7 @@ def _devices(state: MachineState, _: str) -> Iterator[str]:
         for number, (gi, ci) in enumerate(devices):
             compute = compute_geometry(gpu.board_key, gi.profile_id).with_id(ci.profile_id)
             assert compute is not None
-            name = compute_profile_name(_profile(gpu, gi), compute)
+            name = device_profile_name(_profile(gpu, gi), compute)
             uuid = device_uuid(gpu, gi, ci)
             yield f"  MIG {name:<12}Device {number:2}: (UUID: {uuid})"
 

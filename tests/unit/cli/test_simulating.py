@@ -83,6 +83,7 @@ def test_a_fault_strikes_the_commands_that_come(terminal: Terminal) -> None:
         (("hang", "--seconds", "0.5", "--at", "90"), "hangs for 0.5 s, at call 90"),
         (("client", "0", "--start", "4"), "process 4711 holds GPU 0 on the slice at 4"),
         (("lose-gpu", "0", "--at", "3"), "GPU 0 falls off the bus, at call 3"),
+        (("mode-pending", "0"), "left pending with NOT_SUPPORTED"),
         (("reboot",), "the machine restarts"),
         (("reset-fails",), "answers UNKNOWN, from call 1 of nvidia-smi --gpu-reset on"),
         (("lacking", "gpm"), "FUNCTION_NOT_FOUND, from call 1 of nvmlGpmMetricsGet on"),

@@ -21,6 +21,7 @@ from gpuslice.simulator.faults import (
     Hang,
     Hold,
     LoseGpu,
+    ModePending,
     Reboot,
     lacking,
     reset_fails,
@@ -212,6 +213,19 @@ class TestClients:
         without = machine.session.state.gpus[0].clients
 
         assert (with_stranger, without) == ((5, 77), (5,))
+
+
+@pytest.mark.parametrize("code", [Code.NOT_SUPPORTED, Code.RESET_REQUIRED, Code.IN_USE])
+def test_a_mode_change_is_left_pending_for_a_reason_of_the_driver_s(
+    machine: SimulatedMachine, add: Adder, code: Code
+) -> None:
+    gpu, nvml = machine.gpu(), machine.nvml
+    add(Fault(effect=ModePending(gpu=0, code=code), call="nvmlDeviceSetMigMode", times=2))
+
+    assert [nvml.nvmlDeviceSetMigMode(gpu, 0) for _ in range(2)] == [code, code]
+    assert nvml.nvmlDeviceGetMigMode(gpu) == [1, 0]
+    assert nvml.nvmlDeviceSetMigMode(gpu, 0) == SUCCESS
+    assert nvml.nvmlDeviceGetMigMode(machine.gpu()) == [0, 0]
 
 
 class TestLosses:
