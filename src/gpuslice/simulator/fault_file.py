@@ -132,7 +132,7 @@ class FaultFile:
 
     def _write(self, faults: tuple[StoredFault, ...]) -> None:
         entries = [stored_as_json(stored) for stored in faults]
-        self._shared.replace(json.dumps({"format": FORMAT, "faults": entries}))
+        self._shared.replace(json.dumps({"format": FORMAT, "faults": entries}), durable=False)
 
 
 def stored_as_json(stored: StoredFault) -> dict[str, Any]:

@@ -37,16 +37,20 @@ class LockedFile:
         finally:
             os.close(descriptor)
 
-    def replace(self, text: str) -> None:
+    def replace(self, text: str, *, durable: bool) -> None:
         """Write the file anew.
 
-        It is whole whenever a process dies. It is not synced to the disk, which takes longer than
-        all the rest of a change: a simulated machine need not survive a power cut of the real one.
+        Args:
+            text: All of it.
+            durable: Whether it has to survive a crash of the real machine.
         """
         draft = self.path.with_suffix(".new")
         with writing(self.path.parent):
             with open(draft, "w", encoding="utf-8", opener=_open_private) as stream:
                 stream.write(text)
+                stream.flush()
+                if durable:
+                    os.fsync(stream.fileno())
             draft.replace(self.path)
 
 
