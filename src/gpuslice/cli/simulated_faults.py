@@ -253,7 +253,7 @@ def clear(*, simulate: Simulate = "") -> None:
     banner(machine)
     gone = _faults_of(simulate).clear()
     mend(machine.simulator_dir)
-    out().print(f"{len(gone)} faults are gone, and nothing is amiss with the GPUs any more.")
+    out().print(f"Faults taken away: {len(gone)}. Nothing is amiss with the GPUs any more.")
 
 
 def _add(simulate: str, *faults: Fault) -> None:

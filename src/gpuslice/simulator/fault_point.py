@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, assert_never
 
 from gpuslice.simulator import machine
 from gpuslice.simulator.codes import Code, Refusal
@@ -101,15 +101,22 @@ class FaultPoint:
 
     def _change_machine(self, due: Due) -> None:
         fault, directory = due.fault, self.store.file.parent
+        strikes = fault.strikes(due.number)
         match fault.effect:
             case Hold() as hold:
                 self._hold(hold, fault, due.number)
             case ModePending() as pending:
                 self._keep_pending(pending, fault, due.number)
-            case LoseGpu(gpu=gpu) if fault.strikes(due.number):
-                machine.set_lost(directory, gpu, lost=True)
-            case Reboot() if fault.strikes(due.number):
-                machine.reboot(directory)
+            case LoseGpu(gpu=gpu):
+                if strikes:
+                    machine.set_lost(directory, gpu, lost=True)
+            case Reboot():
+                if strikes:
+                    machine.reboot(directory)
+            case Fail() | Hang():
+                pass  # the call's own fate, not the machine's
+            case unknown:
+                assert_never(unknown)
 
     def _hold(self, hold: Hold, fault: Fault, number: int) -> None:
         directory = self.store.file.parent

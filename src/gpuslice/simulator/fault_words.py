@@ -6,6 +6,7 @@ For the command line; apart from it because the names are those of the simulator
 from __future__ import annotations
 
 from difflib import get_close_matches
+from typing import assert_never
 
 from gpuslice.errors import BadFaultError
 from gpuslice.simulator.codes import Code
@@ -94,6 +95,8 @@ def _effect_in_words(effect: Effect) -> str:
             return f"MIG mode of GPU {gpu} is left pending with {code.name}"
         case Reboot():
             return "the machine restarts"
+        case unknown:
+            assert_never(unknown)
 
 
 def _calls_in_words(fault: Fault) -> str:

@@ -109,7 +109,7 @@ def test_clearing_mends_what_faults_have_done(terminal: Terminal) -> None:
     assert "GPU 0 has fallen off the bus." in listed
     assert "Process 4711 holds GPU 0." in listed
 
-    assert "2 faults are gone" in terminal.type("simulate", "fault", "clear").out
+    assert "Faults taken away: 2." in terminal.type("simulate", "fault", "clear").out
 
     assert terminal.type("gpus").status == 0
     assert "There are no faults." in terminal.type("simulate", "fault", "list").out
