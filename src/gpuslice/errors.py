@@ -54,6 +54,12 @@ class StackNotFoundError(StackError):
     code = "stack-not-found"
 
 
+class UnknownLabelError(StackError):
+    """A mig-parted file has no layout of that label, or several and none was named."""
+
+    code = "unknown-label"
+
+
 class ModelNotFoundError(StackError):
     """A model file or folder that the stack file names does not exist."""
 
@@ -98,6 +104,24 @@ class UnknownGpuError(PlanningError):
     """A GPU that the stack file names is not in this machine."""
 
     code = "unknown-gpu"
+
+
+class NothingMatchedError(PlanningError):
+    """A layout is about none of the GPUs of this machine."""
+
+    code = "nothing-matched"
+
+
+class UnknownSliceError(PlanningError):
+    """A slice that was named to be destroyed is not there."""
+
+    code = "unknown-slice"
+
+
+class CheckpointError(PlanningError):
+    """A checkpoint cannot be restored: damaged, of another version, or not of this machine."""
+
+    code = "checkpoint-file"
 
 
 class ContradictionError(PlanningError):
