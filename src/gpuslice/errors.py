@@ -253,6 +253,18 @@ class StateMovedError(ApplyError):
     code = "state-moved"
 
 
+class RefusedError(ApplyError):
+    """A change would do something to others that was not allowed by its name."""
+
+    code = "refused"
+
+
+class StackSlicesError(ApplyError):
+    """A slice of the running stack would go, which only ``gpuslice down`` may do."""
+
+    code = "stack-slices"
+
+
 class ChangeRunningError(ApplyError):
     """Another change is under way on this machine."""
 

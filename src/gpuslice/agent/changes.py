@@ -178,8 +178,8 @@ def _destroy_owned(
     observed = node.driver.read()
     there = {s.key: s for gpu in observed.gpus for s in gpu.slices}
     for owned in record.owned:
-        if stack not in (None, owned.stack):
-            continue
+        if not owned.stack or stack not in (None, owned.stack):
+            continue  # made by itself, with `gpuslice slices`, or of another stack
         if slice_ := there.get(owned.slice):
             step = DestroySlice(slice=slice_)
             text = describe(step, observed.gpus)

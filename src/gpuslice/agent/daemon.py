@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from gpuslice.agent.changes import bring_up, commit, roll_back, take_down
+from gpuslice.agent.slice_changes import SliceChange, change_slices
 from gpuslice.agent.status import AgentStatus
 from gpuslice.agent.supervisor import Supervisor
 from gpuslice.errors import ChangeRunningError, GpusliceError, InterruptedChangeError
@@ -116,13 +117,33 @@ class Daemon:
             if self._supervisor.node.read_record().desired is not None and not detach:
                 report(_note("the stack runs detached already and stays so"))
                 detach = True
-            self._bring_up(change, report)
+            with self._undone_on_failure(report):
+                bring_up(self._supervisor, change, report, self._check)
             self._foreground = not detach
             if detach:
                 commit(self._supervisor)
         report(Event(kind=EventKind.READY, text=f"{change.desired.stack} is up"))
         if not detach:
             self._stay(report)
+
+    def slices(self, change: SliceChange, report: Report, cancelled: threading.Event) -> None:
+        """Change slices without a stack; the change stands when this returns.
+
+        Args:
+            change: What is wanted.
+            report: Where progress goes.
+            cancelled: Set by the asker's going away, or by `cancel`.
+
+        Raises:
+            ChangeRunningError: Another change is under way, or a foreground stack runs.
+            GpusliceError: It failed or was refused, and everything is as it was before.
+        """
+        with self._change("changing slices"):
+            self._cancelled = cancelled
+            roll_back(self._supervisor, report)
+            with self._undone_on_failure(report):
+                change_slices(self._supervisor, change, report, self._check)
+        report(Event(kind=EventKind.READY, text="the slices are as planned"))
 
     def down(self, report: Report, *, slices: bool, mig_off: bool) -> None:
         """Take the stack down, also one that is in the foreground of another terminal."""
@@ -137,9 +158,11 @@ class Daemon:
         """Stop the change under way, or the foreground stack, and undo it."""
         self._cancelled.set()
 
-    def _bring_up(self, change: Change, report: Report) -> None:
+    @contextmanager
+    def _undone_on_failure(self, report: Report) -> Iterator[None]:
+        """Undo what was done when a change fails, however it does."""
         try:
-            bring_up(self._supervisor, change, report, self._check)
+            yield
         except BaseException as error:
             if self._supervisor.node.store.read_journal() is not None:  # else nothing was touched
                 text = error.message if isinstance(error, GpusliceError) else repr(error)
@@ -200,7 +223,9 @@ class Daemon:
 
     def _check(self) -> None:
         if self._cancelled.is_set():
-            raise InterruptedChangeError("Interrupted.", hint="Run `gpuslice up` to try again.")
+            raise InterruptedChangeError(
+                "Interrupted.", hint="Run the command again when you are ready."
+            )
 
 
 def _note(text: str) -> Event:

@@ -269,7 +269,7 @@ def _remainder(node: Node) -> str:
     """Say what is left after ``down``."""
     record = node.read_record()
     processes = node.runtime.list()
-    owned = {o.slice for o in record.owned}
+    owned = {o.slice for o in record.owned if o.stack}
     slices = [s for gpu in node.driver.read().gpus for s in gpu.slices if s.key in owned]
     left = [f"{process.name} (pid {process.pid})" for process in processes]
     left += [f"slice {s.profile} at {s.placement}" for s in slices]

@@ -19,9 +19,7 @@ from gpuslice.stack.problem import shortened
 DeviceChoice = Literal["all"] | tuple[int, ...]
 """``all``, or NVML indexes."""
 
-DEVICE_PATTERN = (
-    r"^([1-9][0-9]?c\.)?[1-9][0-9]?g\.[1-9][0-9]{0,3}gb(\+me|\+me\.all|-me|\+gfx)?$"
-)
+DEVICE_PATTERN = r"^([1-9][0-9]?c\.)?[1-9][0-9]?g\.[1-9][0-9]{0,3}gb(\+me|\+me\.all|-me|\+gfx)?$"
 """A slice, or a compute instance that is smaller than its slice."""
 
 _FILTER = re.compile(r"0[xX]([0-9a-fA-F]{8})(:0[xX]([0-9a-fA-F]{8}))?")
@@ -65,7 +63,9 @@ def devices(value: object) -> DeviceChoice:
     if value == "all":
         return "all"
     if not isinstance(value, list | tuple):
-        raise NotationError(f"must be 'all' or a list of indexes such as [0, 1], not {_shown(value)}")
+        raise NotationError(
+            f"must be 'all' or a list of indexes such as [0, 1], not {_shown(value)}"
+        )
     wrong = [_shown(item) for item in value if not _is_index(item)]
     if wrong:
         raise NotationError(

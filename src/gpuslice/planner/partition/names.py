@@ -47,8 +47,8 @@ def device_named(name: str, gpu: Gpu) -> Device:
     size = int(found[1] or 0)
     if size > profile.compute_slices:
         raise UnknownProfileError(
-            f"GPU {gpu.index}: {profile.name} has {profile.compute_slices} compute slices, so there "
-            f"is no {name}.",
+            f"GPU {gpu.index}: {profile.name} has {profile.compute_slices} compute slices, so "
+            f"there is no {name}.",
             hint="Ask for a compute instance that fits into its slice.",
         )
     fills = size in (0, profile.compute_slices)

@@ -67,12 +67,12 @@ def settle(gpu: Gpu, wanted: Counter[Device], claims: Claims) -> Settled:
     check_possible(gpu, wanted)
     for _, same in groupby(_keepable(gpu, wanted, claims), key=lambda kept: _rank(kept, claims)):
         completed = [
-            (placed[1], kept, placed[0])
+            (found[1], kept, found[0])
             for kept in same
-            if (placed := complete(geometry, kept, wanted)) is not None
+            if (found := complete(geometry, kept, wanted)) is not None
         ]
         if completed:
-            _, kept, placed = max(completed, key=lambda found: found[0])
+            _, kept, placed = max(completed, key=lambda one: one[0])
             return settled(gpu, kept, placed)
     raise AssertionError("an empty GPU holds them, and keeping nothing empties it")
 
