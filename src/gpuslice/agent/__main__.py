@@ -59,7 +59,7 @@ def _arguments() -> argparse.Namespace:
 
 def _serve(machine: Machine, *, resume: bool) -> int:
     make_private(machine.root)
-    lock = _lock(machine)
+    lock = hold_lock(machine)
     server: uvicorn.Server | None = None
 
     def leave() -> None:
@@ -104,7 +104,12 @@ def make_private(folder: Path) -> None:
     folder.chmod(0o700)
 
 
-def _lock(machine: Machine) -> int:
+def hold_lock(machine: Machine) -> int:
+    """Become the one agent of a machine; closing the descriptor that is returned ends it.
+
+    Raises:
+        AgentError: Another agent looks after it.
+    """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(machine.lock_file, flags, 0o600)
     deadline = time.monotonic() + LOCK_TIMEOUT_S
