@@ -19,9 +19,11 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from gpuslice.agent.partition import Partition
 from gpuslice.errors import CheckpointError
 from gpuslice.model.geometry import Placement
 from gpuslice.model.gpu import Gpu, Observed, Slice
+from gpuslice.model.plan import GpuPlan, PlannedSlice
 from gpuslice.planner.partition.wish import GpuWish, PlacedSlice, devices_on
 from gpuslice.stack.mig_parted_write import WrittenEntry, mig_config_text
 
@@ -72,6 +74,14 @@ def checkpoint_of(observed: Observed, gpus: Sequence[Gpu] | None = None) -> Chec
     return Checkpoint(
         gpus=tuple(_saved(gpu) for gpu in sorted(chosen, key=lambda gpu: gpu.index)),
         simulated=observed.simulated,
+    )
+
+
+def checkpoint_after(partition: Partition) -> Checkpoint:
+    """Take down how GPUs will be once a plan has been carried out."""
+    return Checkpoint(
+        gpus=tuple(_planned(partition.observed, plan) for plan in partition.plan.gpus),
+        simulated=partition.observed.simulated,
     )
 
 
@@ -176,8 +186,16 @@ def _saved(gpu: Gpu) -> SavedGpu:
     )
 
 
-def _placed(slice_: Slice) -> PlacedSlice:
-    parts = tuple(part.compute_slices for part in slice_.parts)
+def _planned(observed: Observed, plan: GpuPlan) -> SavedGpu:
+    gpu = observed.gpu(plan.gpu_uuid)
+    ends = [*map(_placed, (*plan.keep, *plan.foreign, *plan.create))]
+    mig_on = (_mig_on(gpu) or plan.enable_mig) and not plan.disable_mig
+    slices = tuple(sorted(ends, key=lambda s: s.placement))
+    return SavedGpu(uuid=gpu.uuid, index=gpu.index, name=gpu.name, mig_on=mig_on, slices=slices)
+
+
+def _placed(slice_: Slice | PlannedSlice) -> PlacedSlice:
+    parts = tuple(p if isinstance(p, int) else p.compute_slices for p in slice_.parts)
     return PlacedSlice(profile=slice_.profile, placement=slice_.placement, parts=parts)
 
 

@@ -30,7 +30,7 @@ class Scene:
     Attributes:
         observed: The GPUs.
         record: What is recorded about them.
-        processes: The processes on each GPU's slices, by UUID of the GPU.
+        processes: The processes on each GPU and its slices, by UUID of the GPU.
     """
 
     observed: Observed
@@ -80,11 +80,10 @@ def look(node: Node) -> Scene:
         RecordError: What is recorded about them cannot.
     """
     observed = node.driver.read()
-    holding = [gpu for gpu in observed.gpus if gpu.slices]
     return Scene(
         observed=observed,
         record=node.read_record(),
-        processes={gpu.uuid: node.driver.read_processes(gpu.uuid) for gpu in holding},
+        processes={gpu.uuid: node.driver.read_processes(gpu.uuid) for gpu in observed.gpus},
     )
 
 
@@ -163,6 +162,33 @@ def chosen_gpus(observed: Observed, gpus: Sequence[int | str]) -> tuple[Gpu, ...
         return observed.gpus
     uuids = choose_gpus(observed, gpus, mig_products=MIG_PRODUCTS)
     return tuple(observed.gpu(uuid) for uuid in uuids)
+
+
+def going_slices(
+    scene: Scene, names: Sequence[str], gpus: Sequence[int | str]
+) -> tuple[SliceKey, ...]:
+    """Look up the slices that are to go.
+
+    Args:
+        scene: The machine.
+        names: As ``gpuslice slices list`` calls them; none for every slice that was made with
+            ``gpuslice slices``.
+        gpus: GPUs to look on, by index or UUID; none for all.
+
+    Raises:
+        UnknownSliceError: One is not there, or none is ours.
+    """
+    chosen = chosen_gpus(scene.observed, gpus)
+    if names:
+        found = [slice_named(scene.observed, name, chosen).key for name in names]
+        return tuple(dict.fromkeys(found))
+    there = {s.key for gpu in chosen for s in gpu.slices}
+    ours = tuple(o.slice for o in scene.record.owned if not o.stack and o.slice in there)
+    if not ours:
+        raise UnknownSliceError(
+            "No slice here was made with `gpuslice slices`.", hint="gpuslice slices list"
+        )
+    return ours
 
 
 def slice_named(observed: Observed, name: str, gpus: Sequence[Gpu]) -> Slice:

@@ -74,7 +74,7 @@ def up(  # noqa: PLR0913 - one parameter for each option
         propose = _from_stack(machine, file, moves, drain)
     else:
         propose = _from_plan(machine, plan_file)
-    _finish_interrupted(machine, show_commands=show_commands)
+    finish_interrupted(machine, show_commands=show_commands)
     proposal = propose()
     _show_and_ask(proposal, yes=yes)
     _bring_up(ensure_agent(machine), proposal, detach=detach, show_commands=show_commands)
@@ -157,7 +157,7 @@ def _from_plan(machine: Machine, path: Path) -> Callable[[], Proposal]:
     return lambda: propose(node, content, path)
 
 
-def _finish_interrupted(machine: Machine, *, show_commands: bool) -> None:
+def finish_interrupted(machine: Machine, *, show_commands: bool) -> None:
     """Undo what a killed agent left half done, before anything is planned on top of it."""
     from gpuslice.agent.client import ensure_agent
     from gpuslice.agent.node import record_store
@@ -205,7 +205,7 @@ def _bring_up(
 
     change = TypeAdapter(Change).dump_python(proposal.change, mode="json")
     payload: dict[str, Any] = {"change": change, "detach": detach}
-    with _ctrl_c_cancels(client) as interrupted, Progress(show_commands=show_commands) as progress:
+    with ctrl_c_cancels(client) as interrupted, Progress(show_commands=show_commands) as progress:
         for event in client.events("/v1/up", payload):
             progress.show(event)
             if event.kind is EventKind.READY:
@@ -245,7 +245,7 @@ def _follow(
 
 
 @contextmanager
-def _ctrl_c_cancels(client: AgentClient) -> Iterator[list[bool]]:
+def ctrl_c_cancels(client: AgentClient) -> Iterator[list[bool]]:
     """Turn the first Ctrl-C into a request to undo; a second one leaves that to the agent."""
     from gpuslice.cli.console import err
 

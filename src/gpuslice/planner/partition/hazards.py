@@ -6,7 +6,7 @@ others. Each hazard has a name, which is also what ``--allow`` takes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gpuslice.model.gpu import Gpu, GpuProcess, Observed, Slice
@@ -52,9 +52,10 @@ def hazards_of(
         gpu = observed.gpu(gpu_plan.gpu_uuid)
         for slice_ in gpu_plan.destroy:
             found += _of_slice(gpu, slice_, claims, processes.get(gpu.uuid, ()))
-        if gpu_plan.enable_mig or gpu_plan.disable_mig:
+        whole = [p for p in processes.get(gpu.uuid, ()) if p.gpu_instance_id is None]
+        if whole and (gpu_plan.enable_mig or gpu_plan.disable_mig):
             ends = "on" if gpu_plan.enable_mig else "off"
-            text = f"GPU {gpu.index}: MIG mode is switched {ends}."
+            text = f"GPU {gpu.index}: used by {_who(whole)}, and MIG mode would go {ends}."
             found.append(Hazard(name=MIG_MODE_CHANGE, text=text))
     return tuple(found)
 
@@ -65,7 +66,11 @@ def _of_slice(
     what = f"GPU {gpu.index}: {slice_.profile} at {slice_.placement}"
     holders = [p for p in processes if p.gpu_instance_id == slice_.gpu_instance_id]
     if holders:
-        who = ", ".join(f"{p.name or 'a process'} (pid {p.pid})" for p in holders)
-        yield Hazard(name=SLICES_IN_USE, text=f"{what} would go and is in use by {who}.")
+        text = f"{what} would go and is in use by {_who(holders)}."
+        yield Hazard(name=SLICES_IN_USE, text=text)
     if slice_.key not in claims.ours:
         yield Hazard(name=FOREIGN_SLICES, text=f"{what} would go and was not made by gpuslice.")
+
+
+def _who(processes: Sequence[GpuProcess]) -> str:
+    return ", ".join(f"{p.name or 'a process'} (pid {p.pid})" for p in processes)

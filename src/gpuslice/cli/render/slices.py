@@ -1,0 +1,199 @@
+"""What the slice commands show: slices as they are, a change before it is made, and differences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from gpuslice.agent.partition import Partition, Scene, slice_id
+from gpuslice.agent.slice_changes import hazards
+from gpuslice.cli.render import picture
+from gpuslice.cli.render.mode import mode_text
+from gpuslice.cli.render.steps import steps_told, steps_view
+from gpuslice.model.gpu import Gpu, Slice
+from gpuslice.model.plan import GpuPlan, PlannedSlice
+
+_SIGNS = {"keep": ("=", ""), "destroy": ("-", "red"), "create": ("+", "green")}
+
+
+def slices_table(scene: Scene, gpus: Sequence[Gpu]) -> RenderableType:
+    """Show every slice of some GPUs, whose it is and what runs on it."""
+    table = Table(box=None)
+    for name in ("GPU", "slice", "profile", "at", "memory", "owner", "processes", "UUID"):
+        table.add_column(name, overflow="fold", no_wrap=name in ("slice", "profile", "at"))
+    for gpu in gpus:
+        for number, slice_ in enumerate(_by_place(gpu)):
+            table.add_row(
+                str(gpu.index) if not number else "",
+                slice_id(slice_, gpu.index),
+                _profile(slice_),
+                str(slice_.placement),
+                f"{slice_.memory_mib:,} MiB",
+                owner(scene, slice_),
+                _processes(scene, slice_),
+                "\n".join(_uuids(slice_)) or "no compute instance",
+            )
+    bare = [gpu for gpu in gpus if not gpu.slices]
+    notes = [Text(f"GPU {g.index}: no slices, MIG {mode_text(g.mig)}", "dim") for g in bare]
+    return Group(*([table] if len(bare) < len(gpus) else []), *notes)
+
+
+def slices_json(scene: Scene, gpus: Sequence[Gpu]) -> dict[str, Any]:
+    """The same for scripts."""
+    return {
+        "simulated": scene.observed.simulated,
+        "slices": [_slice_json(scene, gpu, s) for gpu in gpus for s in _by_place(gpu)],
+    }
+
+
+def partition_view(partition: Partition) -> RenderableType:
+    """Show a change: the difference on every GPU, pictures, and what one would type."""
+    changing = [plan for plan in partition.plan.gpus if plan.changes]
+    same = [plan for plan in partition.plan.gpus if not plan.changes]
+    return Group(
+        Text(partition.title, style="bold"),
+        *(Text(note, style="yellow") for note in partition.notes),
+        *(part for plan in changing for part in _gpu_view(partition, plan)),
+        *([picture.LEGEND] if changing else []),
+        *_unchanged(partition, same),
+        *([steps_view(partition)] if changing else []),
+        *(Text(f"needs --allow {h.name}: {h.text}", "yellow") for h in _hazards(partition)),
+    )
+
+
+def partition_json(partition: Partition) -> dict[str, Any]:
+    """The same for scripts."""
+    return {
+        "simulated": partition.observed.simulated,
+        "title": partition.title,
+        "changes": partition.plan.changes,
+        "fingerprint": partition.plan.fingerprint,
+        "notes": partition.notes,
+        "gpus": [
+            asdict(plan) | {"index": partition.observed.gpu(plan.gpu_uuid).index}
+            for plan in partition.plan.gpus
+        ],
+        "steps": [{"step": text, "by_hand": typed} for text, typed in steps_told(partition)],
+        "needs": [{"allow": h.name, "why": h.text} for h in _hazards(partition)],
+    }
+
+
+def differences(partition: Partition) -> tuple[str, ...]:
+    """Say in sentences what is not as it is wished, GPU by GPU."""
+    return tuple(line for plan in partition.plan.gpus for line in _differences_of(partition, plan))
+
+
+def owner(scene: Scene, slice_: Slice) -> str:
+    """Say whose a slice is."""
+    note = scene.record.owner_of(slice_.key)
+    if note is None:
+        return "not gpuslice's"
+    if not note.stack:
+        return "gpuslice slices"
+    return f"stack {note.stack}" + (f", {note.replica}" if note.replica else "")
+
+
+def _differences_of(partition: Partition, plan: GpuPlan) -> Iterator[str]:
+    gpu = partition.observed.gpu(plan.gpu_uuid)
+    if plan.enable_mig or plan.disable_mig:
+        wanted = "on" if plan.enable_mig else "off"
+        yield f"GPU {gpu.index}: MIG mode is {mode_text(gpu.mig)} and should be {wanted}"
+    for gone in plan.destroy:
+        what = "is there" if gone.compute_instance_id is not None else "is there, half made,"
+        yield f"GPU {gpu.index}: {_profile(gone)} at {gone.placement} {what} and should not be"
+    for new in plan.create:
+        place = f" at {new.placement}" if _wants_places(partition, gpu) else ""
+        yield f"GPU {gpu.index}: {_profile(new)}{place} should be there and is not"
+
+
+def _wants_places(partition: Partition, gpu: Gpu) -> bool:
+    return any(w.gpu_uuid == gpu.uuid and w.placed is not None for w in partition.wishes)
+
+
+def _gpu_view(partition: Partition, plan: GpuPlan) -> Iterator[RenderableType]:
+    gpu = partition.observed.gpu(plan.gpu_uuid)
+    ends = " → on" if plan.enable_mig else " → off" if plan.disable_mig else ""
+    yield Text()
+    yield Text.assemble(
+        (f"GPU {gpu.index}  {gpu.name}", "bold"), f"  MIG {mode_text(gpu.mig)}{ends}"
+    )
+    yield Padding(_diff_table(partition, plan, gpu), (0, 0, 0, 2))
+    if gpu.geometry is not None:
+        yield Padding(_drawing(partition, plan, gpu), (0, 0, 1, 2))
+
+
+def _diff_table(partition: Partition, plan: GpuPlan, gpu: Gpu) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    rows: list[tuple[str, Slice | PlannedSlice]] = [
+        *(("keep", slice_) for slice_ in (*plan.keep, *plan.foreign)),
+        *(("destroy", slice_) for slice_ in plan.destroy),
+        *(("create", slice_) for slice_ in plan.create),
+    ]
+    for what, slice_ in sorted(rows, key=lambda row: (row[1].placement, row[0] == "create")):
+        sign, style = _SIGNS[what]
+        told = ("", "")
+        if isinstance(slice_, Slice):
+            told = slice_id(slice_, gpu.index), owner(partition.scene, slice_)
+        table.add_row(sign, what, _profile(slice_), str(slice_.placement), *told, style=style)
+    return table
+
+
+def _drawing(partition: Partition, plan: GpuPlan, gpu: Gpu) -> Table:
+    assert gpu.geometry is not None, "the caller has asked"
+    owners = {owned.slice: owned.replica for owned in partition.scene.record.owned}
+    grid = gpu.geometry.memory_slices
+    table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
+    table.add_row("", picture.ruler(grid))
+    table.add_row("now", picture.row(picture.before_cells(plan, owners), grid))
+    table.add_row("then", picture.row(picture.after_cells(plan, ()), grid))
+    return table
+
+
+def _unchanged(partition: Partition, same: Sequence[GpuPlan]) -> Iterator[RenderableType]:
+    if same:
+        listed = ", ".join(str(partition.observed.gpu(p.gpu_uuid).index) for p in same)
+        yield Text(f"GPU {listed}: as it should be, nothing to do.", style="dim")
+
+
+def _hazards(partition: Partition) -> tuple[Any, ...]:
+    return hazards(partition.scene, partition.plan)
+
+
+def _profile(slice_: Slice | PlannedSlice) -> str:
+    sizes = [p if isinstance(p, int) else p.compute_slices for p in slice_.parts]
+    return (
+        f"{slice_.profile} ({' + '.join(f'{size}c' for size in sizes)})"
+        if sizes
+        else (slice_.profile)
+    )
+
+
+def _processes(scene: Scene, slice_: Slice) -> str:
+    found = scene.holders(slice_)
+    return ", ".join(f"{p.name or 'a process'} ({p.pid})" for p in found) or "–"
+
+
+def _uuids(slice_: Slice) -> tuple[str, ...]:
+    return tuple(filter(None, [part.uuid for part in slice_.parts] or [slice_.uuid]))
+
+
+def _by_place(gpu: Gpu) -> list[Slice]:
+    return sorted(gpu.slices, key=lambda s: (s.placement, s.gpu_instance_id))
+
+
+def _slice_json(scene: Scene, gpu: Gpu, slice_: Slice) -> dict[str, Any]:
+    note = scene.record.owner_of(slice_.key)
+    return asdict(slice_) | {
+        "gpu": gpu.index,
+        "id": slice_id(slice_, gpu.index),
+        "ours": note is not None,
+        "stack": (note.stack or None) if note else None,
+        "replica": str(note.replica) if note and note.replica else None,
+        "processes": [asdict(p) for p in scene.holders(slice_)],
+    }
