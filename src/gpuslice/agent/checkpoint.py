@@ -188,7 +188,8 @@ def _saved(gpu: Gpu) -> SavedGpu:
 
 def _planned(observed: Observed, plan: GpuPlan) -> SavedGpu:
     gpu = observed.gpu(plan.gpu_uuid)
-    ends = [*map(_placed, (*plan.keep, *plan.foreign, *plan.create))]
+    final: tuple[Slice | PlannedSlice, ...] = (*plan.keep, *plan.foreign, *plan.create)
+    ends = [_placed(slice_) for slice_ in final]
     mig_on = (_mig_on(gpu) or plan.enable_mig) and not plan.disable_mig
     slices = tuple(sorted(ends, key=lambda s: s.placement))
     return SavedGpu(uuid=gpu.uuid, index=gpu.index, name=gpu.name, mig_on=mig_on, slices=slices)

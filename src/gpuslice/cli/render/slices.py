@@ -24,20 +24,18 @@ _SIGNS = {"keep": ("=", ""), "destroy": ("-", "red"), "create": ("+", "green")}
 
 def slices_table(scene: Scene, gpus: Sequence[Gpu]) -> RenderableType:
     """Show every slice of some GPUs, whose it is and what runs on it."""
-    table = Table(box=None)
-    for name in ("GPU", "slice", "profile", "at", "memory", "owner", "processes", "UUID"):
-        table.add_column(name, overflow="fold", no_wrap=name in ("slice", "profile", "at"))
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("slice", no_wrap=True)
+    table.add_column("memory", justify="right", no_wrap=True)
+    table.add_column("owner", overflow="fold")
+    table.add_column("processes", overflow="fold")
     for gpu in gpus:
-        for number, slice_ in enumerate(_by_place(gpu)):
+        for slice_ in _by_place(gpu):
             table.add_row(
-                str(gpu.index) if not number else "",
-                slice_id(slice_, gpu.index),
-                _profile(slice_),
-                str(slice_.placement),
+                _named(gpu, slice_),
                 f"{slice_.memory_mib:,} MiB",
                 owner(scene, slice_),
                 _processes(scene, slice_),
-                "\n".join(_uuids(slice_)) or "no compute instance",
             )
     bare = [gpu for gpu in gpus if not gpu.slices]
     notes = [Text(f"GPU {g.index}: no slices, MIG {mode_text(g.mig)}", "dim") for g in bare]
@@ -172,6 +170,16 @@ def _profile(slice_: Slice | PlannedSlice) -> str:
         if sizes
         else (slice_.profile)
     )
+
+
+def _named(gpu: Gpu, slice_: Slice) -> Text:
+    """What a slice is, with the UUIDs below: beside everything else they have no room."""
+    text = Text.assemble(
+        (f"{slice_id(slice_, gpu.index):<6}", "bold"), f"{_profile(slice_)} at {slice_.placement}"
+    )
+    for uuid in _uuids(slice_) or ("no compute instance: half made",):
+        text.append(f"\n{uuid}", style="dim")
+    return text
 
 
 def _processes(scene: Scene, slice_: Slice) -> str:
