@@ -1,15 +1,12 @@
 """The two files on disk: the record of a machine and the journal of a change under way.
 
-Separate because everything that must survive a ``kill -9`` goes through here: a file is written
-whole beside its place, synced, and renamed over it, so a reader sees the old or the new one and
-never half of either. Both are 0600 and a link in their place is refused.
+Separate because these two are all that a machine's next agent knows of the last one. They are
+written and read as every file of ours is (`gpuslice.private_files`).
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,6 +18,7 @@ from gpuslice.errors import RecordError
 from gpuslice.model.desired import Record
 from gpuslice.model.gpu import Slice
 from gpuslice.model.plan import PlannedSlice
+from gpuslice.private_files import read_private, remove_private, write_private
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,28 +104,19 @@ class RecordStore:
 
     def end_journal(self) -> None:
         """Say that no change is under way."""
-        with suppress(FileNotFoundError):
-            self._journal_file.unlink()
-            _sync_folder(self._journal_file.parent)
+        remove_private(self._journal_file)
 
 
 def _read(path: Path, adapter: Callable[[], TypeAdapter[T]]) -> T | None:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
+        text = read_private(path)
     except OSError as error:
         raise RecordError(
             f"{path} cannot be read: {error.strerror}.",
             hint="Give the file back to the user who runs gpuslice, or move it away.",
         ) from error
-    with os.fdopen(descriptor, "rb") as file:
-        if os.fstat(file.fileno()).st_uid != os.geteuid():
-            raise RecordError(
-                f"{path} belongs to another user.",
-                hint="Run gpuslice as the user who started the stack.",
-            )
-        text = file.read()
+    if text is None:
+        return None
     try:
         return adapter().validate_json(text)
     except ValidationError as error:
@@ -138,28 +127,10 @@ def _read(path: Path, adapter: Callable[[], TypeAdapter[T]]) -> T | None:
 
 
 def _write(path: Path, text: bytes) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    beside = path.with_suffix(".new")
-    with suppress(FileNotFoundError):
-        beside.unlink()
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        with os.fdopen(os.open(beside, flags, 0o600), "wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        _sync_folder(path.parent)
+        write_private(path, text)
     except OSError as error:
         raise RecordError(
             f"{path} cannot be written: {error.strerror}.",
             hint="Make room or set GPUSLICE_HOME to a folder you own.",
         ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

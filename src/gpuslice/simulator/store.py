@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from gpuslice.errors import SimulatorStateError, UnknownBoardError
+from gpuslice.private_files import write_private
 from gpuslice.simulator.simulation import canonical_simulation
 from gpuslice.simulator.state import MachineState, new_machine, state_from_json, state_to_json
 
@@ -132,14 +133,9 @@ class Store:
             os.close(descriptor)
 
     def _write(self, state: MachineState) -> None:
-        draft = self.file.with_suffix(".new")
         text = json.dumps(state_to_json(state), indent=1)
         with _writing(self.file.parent):
-            with open(draft, "w", encoding="utf-8", opener=_open_private) as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            draft.replace(self.file)
+            write_private(self.file, text.encode())
 
     def _parse(self, data: bytes) -> MachineState:
         try:
@@ -160,7 +156,3 @@ def _writing(directory: Path) -> Iterator[None]:
             f"The simulated machine in {directory} cannot be written: {error}.",
             hint="Choose a directory that you may write to, on a disk with room.",
         ) from error
-
-
-def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

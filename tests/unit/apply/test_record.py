@@ -113,7 +113,7 @@ def test_a_link_waiting_for_the_next_write_is_replaced_and_its_target_untouched(
     target = tmp_path / "target"
     target.write_text("precious")
     record_file.parent.mkdir()
-    record_file.with_suffix(".new").symlink_to(target)
+    record_file.with_name(".record.json.new").symlink_to(target)
     store.write_record(FULL)
     assert target.read_text() == "precious"
     assert not record_file.is_symlink()
@@ -124,7 +124,7 @@ def test_a_link_waiting_for_the_next_write_is_replaced_and_its_target_untouched(
 def test_a_file_of_another_user_is_not_trusted(store: RecordStore, record_file: Path) -> None:
     store.write_record(FULL)
     os.chown(record_file, 65534, -1)
-    with pytest.raises(RecordError, match="belongs to another user"):
+    with pytest.raises(RecordError, match="belongs to user 65534"):
         store.read_record()
 
 
