@@ -17,7 +17,7 @@ from gpuslice.driver.api import Driver
 from gpuslice.model.demand import ReplicaId
 from gpuslice.model.desired import Record
 from gpuslice.model.event import Event
-from gpuslice.model.gpu import GpuProcess, Observed, Slice, SliceUse
+from gpuslice.model.gpu import Gpu, GpuProcess, Observed, Slice, SliceUse
 from gpuslice.model.plan import PlannedSlice
 from gpuslice.planner.ordering.steps import Step
 
@@ -50,6 +50,9 @@ class FailingDriver:
 
     def read(self) -> Observed:
         return self.driver.read()
+
+    def read_gpu(self, gpu_uuid: str) -> Gpu:
+        return self.driver.read_gpu(gpu_uuid)
 
     def boot_id(self) -> str:
         return self.driver.boot_id()

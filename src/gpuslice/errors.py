@@ -229,6 +229,36 @@ class StateMovedError(ApplyError):
     code = "state-moved"
 
 
+class SlicesInUseError(ApplyError):
+    """A process that is no server of ours sits on a slice that would go."""
+
+    code = "slices-in-use"
+
+
+class ForeignSlicesError(ApplyError):
+    """Somebody else's slice lies where one of ours has to be."""
+
+    code = "foreign-slices"
+
+
+class MigModeChangeError(ApplyError):
+    """MIG mode would be switched on a GPU that others are using."""
+
+    code = "mig-mode-change"
+
+
+class GpuResetError(ApplyError):
+    """The MIG mode of a GPU only changes with a reset of it, which nobody has allowed."""
+
+    code = "gpu-reset"
+
+
+class HookError(ApplyError):
+    """A command before or after the change failed; ``details`` has its last lines."""
+
+    code = "hook-failed"
+
+
 class ChangeRunningError(ApplyError):
     """Another change is under way on this machine."""
 

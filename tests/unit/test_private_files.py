@@ -18,7 +18,13 @@ from gpuslice.private_files import (
     write_private,
 )
 
-STEPS = ((os, "open"), (os, "fdopen"), (os, "fsync"), (os, "close"), (Path, "unlink"))
+STEPS: tuple[tuple[Any, str], ...] = (
+    (os, "open"),
+    (os, "fdopen"),
+    (os, "fsync"),
+    (os, "close"),
+    (Path, "unlink"),
+)
 STEPS += ((Path, "replace"), (Path, "mkdir"))
 
 

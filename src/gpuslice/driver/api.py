@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from gpuslice.model.gpu import GpuProcess, Observed, Slice, SliceUse
+from gpuslice.model.gpu import Gpu, GpuProcess, Observed, Slice, SliceUse
 from gpuslice.model.plan import PlannedSlice
 
 
@@ -17,6 +17,9 @@ class Driver(Protocol):
 
     def read(self) -> Observed:
         """Read every GPU, its mode, its geometry and its slices, half-made ones included."""
+
+    def read_gpu(self, gpu_uuid: str) -> Gpu:
+        """Read one GPU as `read` does, without asking the others anything."""
 
     def boot_id(self) -> str:
         """Name the life of the driver; slices never survive into the next one."""

@@ -19,7 +19,7 @@ from gpuslice.driver.processes import read_processes
 from gpuslice.driver.translation import NvmlCode
 from gpuslice.driver.use import GpmMeter, read_use
 from gpuslice.errors import DriverError
-from gpuslice.model.gpu import GpuProcess, Observed, Slice, SliceUse
+from gpuslice.model.gpu import Gpu, GpuProcess, Observed, Slice, SliceUse
 from gpuslice.model.plan import PlannedSlice
 
 T = TypeVar("T")
@@ -95,6 +95,13 @@ class NvmlDriver:
             driver_version=version,
             simulated=self._simulated,
         )
+
+    def read_gpu(self, gpu_uuid: str) -> Gpu:
+        """Read one GPU as `read` does, without asking the others anything.
+
+        So a change on one GPU takes no longer for having many, and does not fail for a lost one.
+        """
+        return self._steadily(lambda: self._reader.read(open_device(self._nvml, gpu_uuid)))
 
     def read_use(self, gpu_uuid: str) -> dict[int, SliceUse]:
         """Read memory and utilisation of every slice of a GPU, by GPU instance id.

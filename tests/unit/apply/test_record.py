@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,30 @@ def test_both_files_are_for_their_owner_only_whatever_the_umask(
     for path in record_file.parent.iterdir():
         assert path.stat().st_mode & 0o777 == 0o600
     assert record_file.parent.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("version", [1, 3])
+def test_a_journal_of_another_version_is_not_read_and_a_remedy_is_named(
+    store: RecordStore, tmp_path: Path, version: int
+) -> None:
+    store.write_journal(replace(JOURNAL, version=version))
+    with pytest.raises(RecordError, match=f"journal of version {version}") as caught:
+        store.read_journal()
+    assert f"mv {tmp_path}/machine/change.json" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "[" * 100_000, '{"version": 2}', '{"version": "x"}']
+)
+def test_a_damaged_journal_is_named_and_left_where_it_is(
+    store: RecordStore, tmp_path: Path, text: str
+) -> None:
+    store.write_journal(JOURNAL)
+    journal = tmp_path / "machine" / "change.json"
+    journal.write_text(text)
+    with pytest.raises(RecordError, match=r"change\.json is damaged"):
+        store.read_journal()
+    assert journal.read_text() == text
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"owned": 1}', '{"boot_id": "a", "owned": [{}]}'])
