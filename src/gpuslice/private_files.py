@@ -34,13 +34,14 @@ class OpenToOthersError(UntrustedFileError):
     """The file is ours, but others can read or write it."""
 
 
-def write_private(path: Path, data: bytes) -> None:
+def write_private(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Write a file whole or not at all; it is on disk when this returns.
 
     Args:
         path: The file; what is there is replaced, a link as well (not what it points to). Its
             folder is made where it is missing.
         data: What it is to hold.
+        durable: False for what need not survive a power cut: nothing is synced then.
 
     Raises:
         OSError: The system refused; the file is as it was.
@@ -52,9 +53,11 @@ def write_private(path: Path, data: bytes) -> None:
     with os.fdopen(os.open(beside, _NEW, 0o600), "wb") as file:
         file.write(data)
         file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
     beside.replace(path)
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
 
 
 def read_private(path: Path, *, secret: bool = False) -> bytes | None:

@@ -89,7 +89,7 @@ class Lanes:
     def _lane(self, work: Callable[[list[int], Lanes], None], numbers: list[int]) -> None:
         try:
             work(numbers, self)
-        except BaseException as error:  # the thread's edge: whoever started it raises it again
+        except BaseException as error:  # noqa: BLE001 - the thread's edge; `run` raises it again
             with self._changed:
                 self._failure = self._failure or error
                 self._changed.notify_all()

@@ -10,7 +10,7 @@ import pytest
 
 from builders import a_gpu, a_running_server, a_slice, an_observed
 from gpuslice.model.demand import ReplicaId
-from gpuslice.model.gpu import GpuProcess, Observed, Slice, SliceUse
+from gpuslice.model.gpu import Gpu, GpuProcess, Observed, Slice, SliceUse
 from gpuslice.model.plan import PlannedSlice
 from gpuslice.model.server import MetricNames
 from gpuslice.monitor.collect import Watched, fetch, take_reading
@@ -25,6 +25,9 @@ class StillDriver:
 
     def read(self) -> Observed:
         return an_observed(GPU)
+
+    def read_gpu(self, gpu_uuid: str) -> Gpu:
+        return self.read().gpu(gpu_uuid)
 
     def boot_id(self) -> str:
         return "boot"
