@@ -13,6 +13,7 @@ from typing import Self, TypeVar
 
 from gpuslice.driver.calls import NvmlCalls, open_device
 from gpuslice.driver.gpus import GpuReader, list_devices
+from gpuslice.driver.limits import limit_s
 from gpuslice.driver.mode import change_mode, require_mode
 from gpuslice.driver.patience import Patience
 from gpuslice.driver.processes import read_processes
@@ -31,16 +32,19 @@ READS = 4
 class NvmlDriver:
     """Reads GPUs and changes their slices through NVML.
 
-    Owned by whoever opened it and used by one thread at a time; `close` ends it.
+    Owned by whoever opened it; `close` ends it. Threads may share it: calls of NVML are made one
+    at a time.
 
     Args:
         nvml: The real ``pynvml``, or the simulator's module.
         simulated: True when it is the simulator's.
         boot_id: Names the life of the driver.
         patience: How long transient "in use" is waited out.
+        limit_of: How long one NVML function is waited for, seconds.
 
     Raises:
         NoDriverError: There is no driver on this machine.
+        DriverHungError: The driver does not answer.
     """
 
     def __init__(
@@ -50,8 +54,9 @@ class NvmlDriver:
         simulated: bool,
         boot_id: Callable[[], str],
         patience: Patience | None = None,
+        limit_of: Callable[[str], float] = limit_s,
     ) -> None:
-        self._nvml = NvmlCalls(nvml)
+        self._nvml = NvmlCalls(nvml, limit_of=limit_of)
         self._simulated = simulated
         self._boot_id = boot_id
         self._patience = patience or Patience()
@@ -60,8 +65,12 @@ class NvmlDriver:
         self._nvml.call("nvmlInit", to="reach the NVIDIA driver")
 
     def close(self) -> None:
-        """End the connection; samples that are held go with it."""
-        self._nvml.call("nvmlShutdown", to="leave the NVIDIA driver")
+        """End the connection; samples that are held go with it.
+
+        A driver that hangs is left as it is: it would not answer this either.
+        """
+        if not self._nvml.hung:
+            self._nvml.call("nvmlShutdown", to="leave the NVIDIA driver")
 
     def __enter__(self) -> Self:
         return self
