@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gpuslice.driver.calls import Device, Handle, NvmlCalls
-from gpuslice.driver.instances import GONE, MIB
+from gpuslice.driver.compute import GONE
+from gpuslice.driver.instances import MIB
 from gpuslice.driver.processes import mig_handles
 from gpuslice.driver.translation import NvmlCode
 from gpuslice.model.gpu import SliceUse
