@@ -86,6 +86,11 @@ class GpmMeter:
         for key in [key for key in self._readings if key[0] == gpu_uuid]:
             self._forget(key)
 
+    def forget_all(self) -> None:
+        """Drop every sample, since the connection that they belong to ends."""
+        for key in tuple(self._readings):
+            self._forget(key)
+
     def _forget(self, key: tuple[str, int]) -> None:
         if (reading := self._readings.pop(key, None)) is not None:
             self._free(reading.sample)
