@@ -63,8 +63,11 @@ class FailingDriver:
     def read_processes(self, gpu_uuid: str) -> tuple[GpuProcess, ...]:
         return self.driver.read_processes(gpu_uuid)
 
-    def set_mig_mode(self, gpu_uuid: str, *, enabled: bool) -> None:
-        self._change(lambda: self.driver.set_mig_mode(gpu_uuid, enabled=enabled))
+    def set_mig_mode(self, gpu_uuid: str, *, enabled: bool, reset: bool = False) -> None:
+        self._change(lambda: self.driver.set_mig_mode(gpu_uuid, enabled=enabled, reset=reset))
+
+    def reset_gpu(self, gpu_uuid: str) -> None:
+        self._change(lambda: self.driver.reset_gpu(gpu_uuid))
 
     def create_slice(self, planned: PlannedSlice) -> Slice:
         return self._change(lambda: self.driver.create_slice(planned))

@@ -182,6 +182,12 @@ class InsufficientResourcesError(DriverError):
     code = "insufficient-resources"
 
 
+class DriverHungError(DriverError):
+    """A call into the driver did not return; the driver is asked nothing more."""
+
+    code = "driver-hung"
+
+
 class ReadBackError(DriverError):
     """The driver reported success, but reading back shows something else."""
 

@@ -39,7 +39,10 @@ class StillDriver:
     def read_processes(self, gpu_uuid: str) -> tuple[GpuProcess, ...]:
         return ()
 
-    def set_mig_mode(self, gpu_uuid: str, *, enabled: bool) -> None:
+    def set_mig_mode(self, gpu_uuid: str, *, enabled: bool, reset: bool = False) -> None:
+        raise NotImplementedError
+
+    def reset_gpu(self, gpu_uuid: str) -> None:
         raise NotImplementedError
 
     def create_slice(self, planned: PlannedSlice) -> Slice:
