@@ -206,6 +206,12 @@ class InsufficientResourcesError(DriverError):
     code = "insufficient-resources"
 
 
+class DriverHungError(DriverError):
+    """A call into the driver did not return; the driver is asked nothing more."""
+
+    code = "driver-hung"
+
+
 class ReadBackError(DriverError):
     """The driver reported success, but reading back shows something else."""
 
@@ -222,6 +228,12 @@ class BadSimulationError(DriverError):
     """The text that chooses simulated GPUs cannot be read."""
 
     code = "bad-simulation"
+
+
+class BadFaultError(DriverError):
+    """A fault of a simulated machine was asked for that cannot be."""
+
+    code = "bad-fault"
 
 
 class SimulatorStateError(DriverError):
@@ -253,16 +265,40 @@ class StateMovedError(ApplyError):
     code = "state-moved"
 
 
-class RefusedError(ApplyError):
-    """A change would do something to others that was not allowed by its name."""
-
-    code = "refused"
-
-
 class StackSlicesError(ApplyError):
     """A slice of the running stack would go, which only ``gpuslice down`` may do."""
 
     code = "stack-slices"
+
+
+class SlicesInUseError(ApplyError):
+    """A process that is no server of ours sits on a slice that would go."""
+
+    code = "slices-in-use"
+
+
+class ForeignSlicesError(ApplyError):
+    """Somebody else's slice lies where one of ours has to be."""
+
+    code = "foreign-slices"
+
+
+class MigModeChangeError(ApplyError):
+    """MIG mode would be switched on a GPU that others are using."""
+
+    code = "mig-mode-change"
+
+
+class GpuResetError(ApplyError):
+    """The MIG mode of a GPU only changes with a reset of it, which nobody has allowed."""
+
+    code = "gpu-reset"
+
+
+class HookError(ApplyError):
+    """A command before or after the change failed; ``details`` has its last lines."""
+
+    code = "hook-failed"
 
 
 class ChangeRunningError(ApplyError):

@@ -12,7 +12,6 @@ import logging
 import os
 import signal
 import socket
-import stat
 import sys
 import threading
 import time
@@ -29,6 +28,7 @@ from gpuslice.agent.supervisor import Supervisor
 from gpuslice.errors import AgentError, GpusliceError, RecordError
 from gpuslice.model.event import Event
 from gpuslice.model.machine import Machine
+from gpuslice.private_files import make_private_folder
 
 log = logging.getLogger("gpuslice.agent")
 
@@ -94,14 +94,13 @@ def make_private(folder: Path) -> None:
     Raises:
         RecordError: It is a link, or belongs to somebody else.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.lstat()
-    if stat.S_ISLNK(found.st_mode) or found.st_uid != os.geteuid():
+    try:
+        make_private_folder(folder)
+    except OSError as error:
         raise RecordError(
-            f"{folder} is a link or belongs to another user.",
+            f"{folder} cannot be used: {error.strerror}.",
             hint="Remove it, or set GPUSLICE_HOME to a folder of your own.",
-        )
-    folder.chmod(0o700)
+        ) from error
 
 
 def hold_lock(machine: Machine) -> int:

@@ -28,6 +28,7 @@ from gpuslice.agent.node import open_node
 from gpuslice.agent.partition import look, propose
 from gpuslice.agent.slice_changes import SliceChange, change_slices
 from gpuslice.agent.supervisor import Supervisor
+from gpuslice.apply.refusals import Refusal
 from gpuslice.errors import (
     CheckpointError,
     FileNotWrittenError,
@@ -36,7 +37,6 @@ from gpuslice.errors import (
 )
 from gpuslice.model.event import Event, EventKind, Report
 from gpuslice.model.machine import Machine
-from gpuslice.planner.partition.hazards import MIG_MODE_CHANGE
 
 CHECKPOINT = Path("etc/gpuslice/slices.json")
 UNIT = Path("etc/systemd/system") / UNIT_NAME
@@ -138,13 +138,13 @@ def restore_at_boot(machine: Machine, path: Path, report: Report) -> bool:
     """
     checkpoint = read_checkpoint(path)
     with sole_agent(machine) as supervisor:
-        _settle_journal(supervisor, report)
+        roll_back(supervisor, report)
         scene = look(supervisor.node)
         missing = missing_gpus(checkpoint, scene.observed)
         wishes = wishes_for(checkpoint, scene.observed)
         asked = propose(scene, wishes, f"restore {path}") if wishes else None
         if asked is not None and asked.plan.changes:
-            change = SliceChange(plan=asked.plan, allow=(MIG_MODE_CHANGE,))
+            change = SliceChange(plan=asked.plan, allow=(Refusal.MIG_MODE_CHANGE,))
             try:
                 change_slices(supervisor, change, report, lambda: None)
             except GpusliceError as error:
@@ -173,17 +173,6 @@ def sole_agent(machine: Machine) -> Iterator[Supervisor]:
         yield Supervisor(open_node(machine))
     finally:
         os.close(lock)
-
-
-def _settle_journal(supervisor: Supervisor, report: Report) -> None:
-    """Undo a change that was interrupted; one of an earlier boot has nothing left to undo."""
-    node = supervisor.node
-    journal = node.store.read_journal()
-    if journal is not None and journal.before.boot_id not in ("", node.driver.boot_id()):
-        text = "a change was interrupted by the restart; no slice of it has survived"
-        report(Event(kind=EventKind.NOTE, text=text))
-        node.store.end_journal()
-    roll_back(supervisor, report)
 
 
 @contextmanager

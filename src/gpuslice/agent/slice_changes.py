@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 from gpuslice.agent.partition import Scene, look
 from gpuslice.agent.supervisor import Supervisor
 from gpuslice.agent.waiting import Check
+from gpuslice.apply.refusals import Refusal, refuse
 from gpuslice.apply.slices import Notebook, carry_out
-from gpuslice.errors import RefusedError, StackSlicesError, StateMovedError
+from gpuslice.errors import StackSlicesError
 from gpuslice.model.desired import Record
 from gpuslice.model.event import Report
 from gpuslice.model.gpu import Slice
@@ -26,8 +27,6 @@ from gpuslice.planner.fingerprint import fingerprint
 from gpuslice.planner.ordering.steps import steps
 from gpuslice.planner.partition.check import check_partition
 from gpuslice.planner.partition.hazards import Hazard, hazards_of
-
-STATE_MOVED = "state-moved"
 
 NO_STACK = ""
 """What is recorded as the stack of a slice that was made by itself."""
@@ -60,14 +59,14 @@ def change_slices(
     Raises:
         StateMovedError: The GPUs are not as they were when the plan was made.
         StackSlicesError: A slice of the running stack would go.
-        RefusedError: Something was not allowed.
+        ApplyError: Something was not allowed; of the class of its refusal.
         DriverError: A step failed; `gpuslice.agent.changes.roll_back` undoes what was done.
     """
     node = supervisor.node
     scene = look(node)
     check_moved(scene, change)
     check_allowed(scene, change.plan, change.allow)
-    notebook = Notebook(node.store, scene.record)
+    notebook = Notebook(node.store, scene.record, allow=change.allow)
     created = carry_out(steps(change.plan), node.driver, notebook, report, check)
     node.store.write_record(_record(scene.record, change.plan, [made for made, _ in created]))
     node.store.end_journal()
@@ -82,11 +81,12 @@ def check_moved(scene: Scene, change: SliceChange) -> None:
     """
     if fingerprint(scene.observed) == change.plan.fingerprint:
         return
-    if STATE_MOVED not in change.allow:
-        raise StateMovedError(
-            "The GPUs are no longer as they were when the change was shown; nothing was changed.",
-            hint="Run the command again and look.",
-        )
+    refuse(
+        Refusal.STATE_MOVED,
+        "The GPUs are no longer as they were when the change was shown; nothing was changed.",
+        allow=change.allow,
+        otherwise="Run the command again and look",
+    )
     check_partition(change.plan, scene.observed)
 
 
@@ -95,22 +95,37 @@ def check_allowed(scene: Scene, plan: Plan, allow: Sequence[str]) -> None:
 
     Raises:
         StackSlicesError: A slice of the running stack would go; nothing allows that.
-        RefusedError: Something that has to be allowed is not; names each with its ``--allow``.
+        ApplyError: Something that has to be allowed is not; of the class of its refusal.
     """
     _check_stack(scene, plan)
-    refused = [h for h in hazards(scene, plan) if h.name not in allow]
-    if refused:
-        names = tuple(dict.fromkeys(hazard.name for hazard in refused))
-        raise RefusedError(
-            f"Refused: {', '.join(names)}; nothing was changed.",
-            hint=f"If it is meant, add {' '.join(f'--allow {name}' for name in names)}",
-            details=tuple(hazard.text for hazard in refused),
-        )
+    found = hazards(scene, plan)
+    for name, (message, otherwise) in _REFUSED.items():
+        if told := tuple(hazard.text for hazard in found if hazard.name == name):
+            refuse(
+                name,
+                f"{message}; nothing was changed.",
+                allow=allow,
+                otherwise=otherwise,
+                details=told,
+            )
 
 
 def hazards(scene: Scene, plan: Plan) -> tuple[Hazard, ...]:
     """List everything about a plan that has to be allowed."""
     return hazards_of(plan, scene.observed, scene.claims, scene.processes)
+
+
+_REFUSED = {
+    Refusal.SLICES_IN_USE: ("Processes are on slices that would go", "Stop those processes"),
+    Refusal.FOREIGN_SLICES: (
+        "Slices would go that gpuslice did not make",
+        "Leave them to whoever made them",
+    ),
+    Refusal.MIG_MODE_CHANGE: (
+        "MIG mode would be switched on GPUs that others use",
+        "Stop those processes",
+    ),
+}
 
 
 def _check_stack(scene: Scene, plan: Plan) -> None:

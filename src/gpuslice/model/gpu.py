@@ -93,6 +93,10 @@ class Slice:
             placement=self.placement,
         )
 
+    def name_of(self, part: SlicePart) -> str:
+        """Name one of its parts as NVIDIA does: ``1c.3g.40gb``."""
+        return f"{part.compute_slices}c.{self.profile}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class SliceKey:
