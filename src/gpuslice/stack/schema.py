@@ -12,7 +12,14 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, model_validator
 
 from gpuslice.stack import notation
-from gpuslice.stack.fields import Currency, DrainedGpus, Gpus, ModelName, StackName
+from gpuslice.stack.fields import (
+    Currency,
+    DrainedGpus,
+    Gpus,
+    ModelName,
+    ProductName,
+    StackName,
+)
 from gpuslice.stack.model_entry import ModelEntry, TargetEntry
 from gpuslice.stack.rules import neighbour_breaches, price_breaches
 from gpuslice.stack.section import FileSection, refuse
@@ -45,6 +52,7 @@ class GatewayEntry(FileSection):
     api_keys_file: str | None = Field(
         default=None,
         min_length=1,
+        max_length=4096,
         title="File of API keys",
         description=(
             "A file with one key per line, readable by its owner only (chmod 600). When it is "
@@ -123,7 +131,7 @@ class Stack(FileSection):
         description="The one OpenAI-compatible endpoint in front of all models.",
         examples=[{"port": 8080}],
     )
-    prices: dict[str, PriceEntry] = Field(
+    prices: dict[ProductName, PriceEntry] = Field(
         default_factory=dict,
         title="Prices",
         description="What a card costs, by product name as 'gpuslice gpus' shows it.",
