@@ -60,7 +60,7 @@ def dotted(path: KeyPath) -> str:
         if isinstance(step, int):
             written += f"[{step}]"
         elif _PLAIN_KEY.fullmatch(step):
-            written += f".{step}" if written else step
+            written += f".{shortened(step)}" if written else shortened(step)
         else:
             written += f'["{shortened(step)}"]'
     return written
