@@ -88,6 +88,32 @@ def read_private(path: Path, *, secret: bool = False) -> bytes | None:
         return file.read()
 
 
+def open_own(path: Path, flags: int) -> int:
+    """Open a file that stays open, such as a lock or a log; made 0600 where flags ask for one.
+
+    Returns:
+        A descriptor; the caller closes it.
+
+    Raises:
+        UntrustedFileError: It is a link, no plain file, or another user's.
+        OSError: The system refused.
+    """
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UntrustedFileError("it is a link", path) from error
+        raise
+    try:
+        _check_ours(os.fstat(descriptor), path, secret=False)
+        os.fchmod(descriptor, 0o600)
+        os.set_blocking(descriptor, True)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
 def remove_private(path: Path) -> None:
     """Remove a file, on disk when this returns; one that is not there is fine.
 

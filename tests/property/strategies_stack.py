@@ -12,7 +12,9 @@ MEMORY = st.one_of(st.integers(1, 200_000), st.sampled_from(["18GiB", "17.5GiB",
 _NO_PLACEHOLDERS = "{}"  # in a command they would have to be known ones
 _NO_TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # refused in any text
 CHARACTERS = st.characters(
-    codec="utf-8", exclude_categories=["Cc", "Cs", "Cn"], exclude_characters=_NO_PLACEHOLDERS + _NO_TURNING
+    codec="utf-8",
+    exclude_categories=["Cc", "Cs", "Cn"],
+    exclude_characters=_NO_PLACEHOLDERS + _NO_TURNING,
 )
 TEXTS = st.text(CHARACTERS, max_size=20)
 NAMES_OF_PRODUCTS = TEXTS.filter(lambda text: text.strip())

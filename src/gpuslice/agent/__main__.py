@@ -28,7 +28,7 @@ from gpuslice.agent.supervisor import Supervisor
 from gpuslice.errors import AgentError, GpusliceError, RecordError
 from gpuslice.model.event import Event
 from gpuslice.model.machine import Machine
-from gpuslice.private_files import make_private_folder
+from gpuslice.private_files import make_private_folder, open_own
 
 log = logging.getLogger("gpuslice.agent")
 
@@ -108,9 +108,15 @@ def hold_lock(machine: Machine) -> int:
 
     Raises:
         AgentError: Another agent looks after it.
+        RecordError: The lock is a link or another user's.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(machine.lock_file, flags, 0o600)
+    try:
+        descriptor = open_own(machine.lock_file, os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        raise RecordError(
+            f"{machine.lock_file} cannot be used: {error.strerror}.",
+            hint="Remove it, or set GPUSLICE_HOME to a folder of your own.",
+        ) from error
     deadline = time.monotonic() + LOCK_TIMEOUT_S
     while not _locked(descriptor):
         # One that does not answer any more is on its way out; it is waited for.

@@ -27,6 +27,8 @@ from gpuslice.cli.options import (
 if TYPE_CHECKING:
     from types import FrameType
 
+    from rich.text import Text
+
     from gpuslice.agent.client import AgentClient
     from gpuslice.agent.node import Node
     from gpuslice.agent.proposal import Proposal
@@ -169,7 +171,7 @@ def finish_interrupted(machine: Machine, *, show_commands: bool) -> None:
     status = client.status()
     if status is not None and (status.foreground or status.changing):
         return  # it is not half done: it is being done, and the agent will say so
-    err().print("[yellow]An earlier change was interrupted; undoing it first.[/]")
+    err().print("[yellow]An earlier change was interrupted; undoing it first.[/]", markup=True)
     _follow(client, "/v1/recover", {}, show_commands=show_commands)
 
 
@@ -216,7 +218,9 @@ def _bring_up(
         raise typer.Exit(130)
 
 
-def _endpoint(proposal: Proposal, *, detach: bool) -> str:
+def _endpoint(proposal: Proposal, *, detach: bool) -> Text:
+    from rich.text import Text
+
     gateway = proposal.desired.gateway
     host = "127.0.0.1" if gateway.host in ("0.0.0.0", "::") else gateway.host  # noqa: S104 - shown
     model = proposal.desired.models[0].name
@@ -227,11 +231,10 @@ def _endpoint(proposal: Proposal, *, detach: bool) -> str:
         if detach
         else "Ctrl-C takes it down again and leaves the GPUs as they were."
     )
-    return (
-        f"\n[bold green]Endpoint[/] [bold]http://{host}:{gateway.port}/v1[/]\n"
-        f"curl http://{host}:{gateway.port}/v1/chat/completions{key} "
-        f"-H 'Content-Type: application/json' -d '{body}'\n[dim]{more}[/]"
-    ).replace("[{", r"\[{")
+    curl = f"curl http://{host}:{gateway.port}/v1/chat/completions{key} "
+    curl += f"-H 'Content-Type: application/json' -d '{body}'\n"
+    endpoint = (f"http://{host}:{gateway.port}/v1\n", "bold")
+    return Text.assemble("\n", ("Endpoint ", "bold green"), endpoint, curl, (more, "dim"))
 
 
 def _follow(
@@ -255,7 +258,8 @@ def ctrl_c_cancels(client: AgentClient) -> Iterator[list[bool]]:
         if pressed:
             raise KeyboardInterrupt
         pressed.append(True)
-        err().print("\n[yellow]Interrupted: undoing. Ctrl-C again leaves that to the agent.[/]")
+        text = "Interrupted: undoing. Ctrl-C again leaves that to the agent."
+        err().print(f"\n[yellow]{text}[/]", markup=True)
         client.cancel()
 
     before = signal.signal(signal.SIGINT, on_interrupt)

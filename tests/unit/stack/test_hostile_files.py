@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -61,8 +61,13 @@ def test_a_report_stops_at_a_hundred_problems_and_says_so() -> None:
 def test_suggestions_are_looked_for_a_bounded_number_of_times(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked = []
-    monkeypatch.setattr(rules, "did_you_mean", lambda *words: asked.append(words) or "")
+    asked: list[str] = []
+
+    def count(word: str, _known: Iterable[str]) -> str:
+        asked.append(word)
+        return ""
+
+    monkeypatch.setattr(rules, "did_you_mean", count)
     braces = "{x}" * 100_000
     refused(f"models: {{a: {{engine: command, memory: 1GiB, command: ['{braces}']}}}}")
     assert len(asked) <= 100
@@ -87,7 +92,9 @@ def test_escapes_of_yaml_bring_no_control_character_in() -> None:
     ["--help", "-a", "../a", "a/b", "a b", "a\\nb", "a;b", "$(id)", "", ".", "..", "a" * 64, "é"],
 )
 def test_a_models_name_is_a_plain_word(name: str) -> None:
-    assert any("a model's name" in line for line in refused(f'models: {{"{name}": {{model: x/y}}}}'))
+    assert any(
+        "a model's name" in line for line in refused(f'models: {{"{name}": {{model: x/y}}}}')
+    )
 
 
 @pytest.mark.parametrize("name", ["../x", "x/y", "-x", "X", "x y", "x" * 41, "x;y", "x\\n"])
