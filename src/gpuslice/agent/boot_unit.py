@@ -94,7 +94,7 @@ def quoted(word: str) -> str:
 
     Source: systemd.syntax(7), "Quoting", and systemd.unit(5), "Specifiers".
     """
-    plain = word.replace("\\", "\\\\").replace('"', '\\"')
+    plain = word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{_escaped(plain)}"'
 
 

@@ -20,7 +20,7 @@ from gpuslice.errors import UnknownLabelError
 from gpuslice.stack import mig_parted_notation as notation
 from gpuslice.stack.form import Form, Section
 from gpuslice.stack.mig_parted_rules import mig_parted_problems
-from gpuslice.stack.problem import did_you_mean, shortened
+from gpuslice.stack.problem import did_you_mean, shortened, visible
 from gpuslice.stack.read import read_bytes, understand
 from gpuslice.stack.section import FileSection
 from gpuslice.stack.tree import Document
@@ -32,6 +32,7 @@ EXAMPLE = (
 """A whole file, for messages."""
 
 _ONE, _SEVERAL = "[one]", "[several]"
+_LISTED = 20
 
 
 def _listed(value: object) -> str:
@@ -151,11 +152,13 @@ def _choose(value: MigPartedFile, label: str, file: str) -> str:
         return labels[0]
     if label in value.configs:
         return label
-    listed = ", ".join(shortened(known) for known in labels)
+    listed = ", ".join(shortened(known) for known in labels[:_LISTED])
+    listed += f" and {len(labels) - _LISTED:,} more" if len(labels) > _LISTED else ""
+    file = visible(file)
     if not label:
         raise UnknownLabelError(
             f"{file} has {len(labels)} layouts, and none was named",
-            hint=f"Name one behind '#', such as {file}#{labels[0]}",
+            hint=f"Name one behind '#', such as {file}#{shortened(labels[0])}",
             details=(f"it has: {listed}",),
         )
     raise UnknownLabelError(

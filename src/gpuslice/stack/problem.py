@@ -86,4 +86,4 @@ def did_you_mean(word: str, known: Iterable[str], *, likeness: float = 0.6) -> s
         likeness: From 0 to 1; the default is difflib's own.
     """
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=likeness)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    return f"; did you mean '{shortened(close[0])}'?" if close else ""

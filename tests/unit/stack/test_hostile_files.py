@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from gpuslice.errors import ModelNotFoundError, StackError
+from gpuslice.errors import ModelNotFoundError, StackError, UnknownLabelError
 from gpuslice.stack import rules
 from gpuslice.stack.fleet import load_fleet
 from gpuslice.stack.load import load_stack, parse_stack
+from gpuslice.stack.mig_parted import parse_mig_config
 from gpuslice.stack.read import MAX_BYTES, MOST_TOLD
 from gpuslice.stack.sources import check_sources, resolve_source
 
@@ -204,6 +205,22 @@ def test_other_encodings_are_refused_with_a_line(encoding: str) -> None:
 )
 def test_what_yaml_can_do_beyond_plain_values_is_refused(text: str, said: str) -> None:
     assert any(said in line for line in refused(text))
+
+
+def test_a_suggestion_is_as_visible_as_what_was_written() -> None:
+    """Found by fuzzing: a byte order mark inside a file made a label that looks like another."""
+    text = "version: v1\nmig-configs:\n  \ufeffmixed: [{devices: all, mig-enabled: false}]\n"
+    with pytest.raises(UnknownLabelError) as caught:
+        parse_mig_config(text.encode(), label="mixed")
+    assert "did you mean '\\ufeffmixed'?" in caught.value.message
+    assert all(line.isprintable() for line in caught.value.details)
+
+
+def test_of_thousands_of_layouts_only_some_are_listed() -> None:
+    lines = "".join(f"  x{n}: [{{devices: all, mig-enabled: false}}]\n" for n in range(500))
+    with pytest.raises(UnknownLabelError) as caught:
+        parse_mig_config(f"version: v1\nmig-configs:\n{lines}".encode())
+    assert caught.value.details[0].endswith("x19 and 480 more")
 
 
 def test_the_name_of_the_file_cannot_drive_the_terminal() -> None:
