@@ -14,6 +14,7 @@ import gpuslice
 from builders import a_launch, a_serve_request, wait_until
 from gpuslice.agent.boot_unit import command_word, quoted
 from gpuslice.engines.catalogue import engine_named
+from gpuslice.errors import StackError
 from gpuslice.model.machine import Machine
 from gpuslice.runtime.process import ProcessRuntime
 from gpuslice.runtime.starting import spawn
@@ -140,3 +141,11 @@ def test_a_unit_file_takes_every_word_as_one_line(nasty: str) -> None:
         assert "\n" not in written
         assert written.startswith('"')
         assert written.endswith('"')
+
+
+@pytest.mark.parametrize("flag", ["--host", "--hos=0.0.0.0", "--por", "--port=1", "--hos"])
+@pytest.mark.parametrize("name", ["vllm", "llama.cpp"])
+def test_a_flag_of_ours_is_refused_however_it_is_cut_short(name: str, flag: str) -> None:
+    request = a_serve_request(args=(flag, "x"))
+    with pytest.raises(StackError, match="cannot be set here"):
+        engine_named(name, python="python").launch(request)
