@@ -91,7 +91,7 @@ def owner(scene: Scene, slice_: Slice) -> str:
     """Say whose a slice is."""
     note = scene.record.owner_of(slice_.key)
     if note is None:
-        return "not gpuslice's"
+        return "somebody else"
     if not note.stack:
         return "gpuslice slices"
     return f"stack {note.stack}" + (f", {note.replica}" if note.replica else "")
