@@ -81,9 +81,9 @@ class Agent:
 
 
 @contextmanager
-def running_agent(home: Path) -> Iterator[Agent]:
-    """Run an agent of a simulated A100 in a thread until the block is left."""
-    plain = open_simulated(home)
+def running_agent(home: Path, simulation: str = "a100-80gb") -> Iterator[Agent]:
+    """Run an agent of a simulated machine in a thread until the block is left."""
+    plain = open_simulated(home, simulation)
     driver = FailingDriver(plain.driver)
     node = replace(plain, driver=driver)
     make_private(node.machine.root)
