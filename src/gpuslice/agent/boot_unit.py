@@ -57,7 +57,7 @@ ConditionPathExists={_escaped(str(checkpoint))}
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart={" ".join(command_word(word) for word in command)}
+ExecStart={" ".join((quoted(command[0]), *map(command_word, command[1:])))}
 Environment={quoted(f"GPUSLICE_HOME={state_home}")}
 TimeoutStartSec=10min
 UMask=0077
@@ -82,9 +82,9 @@ WantedBy=multi-user.target
 
 
 def command_word(word: str) -> str:
-    """Write one word of a command line as a unit file takes it, whatever it is made of.
+    """Write an argument of a command line as a unit file takes it, whatever it is made of.
 
-    Source: systemd.service(5), "Command lines"; there alone ``$`` stands for a variable.
+    Source: systemd.service(5), "Command lines"; in arguments alone ``$`` stands for a variable.
     """
     return quoted(word.replace("$", "$$"))
 

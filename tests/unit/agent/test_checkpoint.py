@@ -126,6 +126,4 @@ def test_half_made_slices_are_left_out_and_told() -> None:
     gpu = with_slices(a_board_gpu("h100-80gb"), ("3g.40gb", 4), half_made=(4,))
 
     assert checkpoint_of(on(gpu)).gpus[0].slices == ()
-    assert half_made(on(gpu)) == (
-        "GPU 0: 3g.40gb at 4:4 has no compute instance and is left out.",
-    )
+    assert half_made(on(gpu)) == ("GPU 0: 3g.40gb at 4:4 has no compute instance and is left out.",)
