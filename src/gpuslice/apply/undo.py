@@ -235,7 +235,8 @@ class _Undoing:
         match one:
             case SwitchBack(on=on):
                 self._say(gpu, one)
-                self.driver.set_mig_mode(gpu.uuid, enabled=on)
+                reset = Refusal.GPU_RESET in self.allow
+                self.driver.set_mig_mode(gpu.uuid, enabled=on, reset=reset)
             case TakeAway(slice=slice_):
                 self._say(gpu, one)
                 self.driver.destroy_slice(slice_)
