@@ -68,6 +68,7 @@ def change_slices(
     check_allowed(scene, change.plan, change.allow)
     notebook = Notebook(node.store, scene.record, allow=change.allow)
     created = carry_out(steps(change.plan), node.driver, notebook, report, check)
+    check()  # the last moment at which a Ctrl-C, also one during the last step, undoes
     node.store.write_record(_record(scene.record, change.plan, [made for made, _ in created]))
     node.store.end_journal()
 

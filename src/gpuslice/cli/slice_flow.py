@@ -132,6 +132,7 @@ def carry_out(
 
     from gpuslice.agent.client import ensure_agent
     from gpuslice.agent.slice_changes import SliceChange
+    from gpuslice.cli.console import err
     from gpuslice.cli.render.progress import Progress
     from gpuslice.cli.running import ctrl_c_cancels
 
@@ -141,8 +142,8 @@ def carry_out(
     with ctrl_c_cancels(client) as interrupted, Progress(show_commands=show_commands) as progress:
         for event in client.events("/v1/slices", payload):
             progress.show(event)
-    if interrupted:
-        raise typer.Exit(130)
+    if interrupted:  # too late: one that came in time has ended in an error that says so
+        err().print("[yellow]The change was done before it could be interrupted; it stands.[/]")
 
 
 def _ask(*, yes: bool) -> None:
