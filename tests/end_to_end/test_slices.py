@@ -1,4 +1,4 @@
-"""Slices by real commands and a real agent: started on demand, killed, interrupted, beside a stack."""
+"""Slices by real commands and a real agent: killed, interrupted, and beside a stack."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def hang_at_the_second_slice(stand: Stand) -> None:
 
 
 def agents(stand: Stand) -> list[int]:
-    found = []
-    for pid in stand.processes():
-        if b"gpuslice.agent" in Path(f"/proc/{pid}/cmdline").read_bytes():
-            found.append(pid)
-    return found
+    return [
+        pid
+        for pid in stand.processes()
+        if b"gpuslice.agent" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
 
 
 def test_the_agent_comes_for_one_change_and_leaves(stand: Stand) -> None:
