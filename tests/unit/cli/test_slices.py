@@ -83,8 +83,8 @@ def test_the_difference_is_shown_before_anything_is_asked(shop: Terminal, node: 
     assert shown.status == 64  # no terminal to ask on, and no --yes
     assert "SIMULATED GPU" in shown.out
     lines = [" ".join(line.split()) for line in shown.out.splitlines()]
-    assert "- destroy 2g.20gb 0:2 0/3 gpuslice slices" in lines
-    assert "= keep 3g.40gb 4:4 0/2 gpuslice slices" in lines
+    assert "- destroy 2g.20gb 0:2 0/3 gpuslice" in lines
+    assert "= keep 3g.40gb 4:4 0/2 gpuslice" in lines
     assert "+ create 3g.40gb 0:4" in lines
     assert "4. GPU 0: create 3g.40gb at 0:4 nvidia-smi mig -i 0 -cgi 9:0 -C" in lines
     assert len(layout_of(node)) == 8
@@ -250,7 +250,7 @@ def test_slices_are_created_listed_and_destroyed(shop: Terminal, node: Node) -> 
         (1, "3g.40gb", True),
         (1, "1g.10gb", False),
     ]
-    assert "gpuslice slices" in table
+    assert "MiB  gpuslice " in table
     assert "somebody else" in table
     assert "GPU 0: no slices, MIG off" in table
     assert all(s["uuid"] in table for s in listed)
@@ -335,6 +335,7 @@ def test_the_boot_unit_can_be_looked_at_without_being_root(shop: Terminal) -> No
     assert shown.status == 0
     assert "Before=docker.service containerd.service" in shown.out
     assert '"--simulate" "h100-80gb:2"' in shown.out
+    assert "of SIMULATED GPUs, h100-80gb:2 (gpuslice)" in shown.out
     refused = shop.type("slices", "boot", "--install")
     assert refused.status == 4
     assert "A simulated machine is not started by systemd" in refused.error
