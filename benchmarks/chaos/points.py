@@ -118,9 +118,7 @@ def undoing_points(failure: Point, calls: int) -> Iterator[Point]:
         calls: How many calls there were in all when nobody died.
     """
     for dies_at in range(failure.number + 1, calls + 1):
-        yield Point(
-            kind=Kind.UNDOING, number=failure.number, fault=failure.fault, dies_at=dies_at
-        )
+        yield Point(kind=Kind.UNDOING, number=failure.number, fault=failure.fault, dies_at=dies_at)
 
 
 def _errors(run: Run) -> Iterator[Point]:

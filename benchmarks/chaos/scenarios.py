@@ -241,5 +241,3 @@ SCENARIOS = {
 def build(scenario: Scenario, driver: NvmlDriver, family: str) -> Scene:
     """Make a scenario's machine through a driver."""
     return scenario.build(Builder(driver, FAMILIES[family]))
-
-

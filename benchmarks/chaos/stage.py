@@ -1,4 +1,4 @@
-"""One machine for one trial: made as the scenario wants it, broken on demand, looked at from behind.
+"""One machine for one trial: made as the scenario wants, broken on demand, seen from behind.
 
 The machine is the shipped simulator, and driver, journal and files are the shipped ones. What looks
 at it afterwards does not go through the driver, which may be fooled by a fault, but reads the
@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.chaos.scenarios import FAMILIES, SCENARIOS, Scene, build
+
 from gpuslice import simulator
 from gpuslice.apply.record import Journal, RecordStore
 from gpuslice.driver.nvml import NvmlDriver

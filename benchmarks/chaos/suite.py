@@ -105,7 +105,7 @@ def batches(
 @cache
 def _folder() -> TemporaryDirectory[str]:
     """Where machines are made: in memory where there is such a place, since nothing has to last."""
-    memory = Path("/dev/shm")  # noqa: S108 - a directory of our own is made in it
+    memory = Path("/dev/shm")
     return TemporaryDirectory(dir=memory if memory.is_dir() else gettempdir(), prefix="chaos-")
 
 

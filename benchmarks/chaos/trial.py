@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from benchmarks.chaos.points import Kind, Point, Run
 from benchmarks.chaos.scenarios import STACK
 from benchmarks.chaos.stage import Death, Killed, MortalStore, Places, Stage
+
 from gpuslice import simulator
 from gpuslice.apply.record import RecordStore
 from gpuslice.apply.slices import Notebook, carry_out, undo

@@ -28,11 +28,13 @@ class Scene:
     """The machine as it is when something is asked of it.
 
     Attributes:
+        node: The machine itself, for further questions.
         observed: The GPUs.
         record: What is recorded about them.
         processes: The processes on each GPU and its slices, by UUID of the GPU.
     """
 
+    node: Node
     observed: Observed
     record: Record
     processes: dict[str, tuple[GpuProcess, ...]]
@@ -81,6 +83,7 @@ def look(node: Node) -> Scene:
     """
     observed = node.driver.read()
     return Scene(
+        node=node,
         observed=observed,
         record=node.read_record(),
         processes={gpu.uuid: node.driver.read_processes(gpu.uuid) for gpu in observed.gpus},

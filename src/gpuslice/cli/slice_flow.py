@@ -33,15 +33,6 @@ DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="Change nothing; exit status 2 when something would change."),
 ]
-Allow = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--allow",
-        metavar="NAME",
-        help="Allow what is refused otherwise: slices-in-use, foreign-slices, mig-mode-change, "
-        "gpu-reset or state-moved; may be repeated.",
-    ),
-]
 Gpus = Annotated[
     list[str] | None,
     typer.Option("--gpu", metavar="GPU", help="This GPU only (index or UUID); may be repeated."),
@@ -112,11 +103,12 @@ def go_ahead(
         GpusliceError: It was refused, or failed and was undone.
         typer.Exit: With 2 after a dry run that would change something, 1 where the answer was no.
     """
-    from gpuslice.agent.slice_changes import check_allowed
+    from gpuslice.agent.slice_changes import check_allowed, check_stack
 
     show(partition, machine, as_json=as_json)
     if not partition.plan.changes:
         return
+    check_stack(partition.scene, partition.plan)
     if dry_run:
         raise typer.Exit(DIFFERS)
     check_allowed(partition.scene, partition.plan, tuple(allow or ()))

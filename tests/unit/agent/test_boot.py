@@ -128,7 +128,8 @@ def test_a_restore_that_fails_ends_where_it_began(
     driver = FailingDriver(
         node.driver, fails_at=2, error=lambda: DriverError("no such luck"), afterwards=True
     )
-    monkeypatch.setattr(boot, "open_node", lambda _: replace(node, driver=driver))
+    failing = replace(node, driver=driver, another_driver=None)
+    monkeypatch.setattr(boot, "open_node", lambda _: failing)
 
     with pytest.raises(DriverError, match="no such luck"):
         restored(node, path)

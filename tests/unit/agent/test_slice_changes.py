@@ -12,18 +12,18 @@ from pydantic import TypeAdapter
 
 from agents import Agent, Asking, running_agent
 from builders import a_desired, owned, wait_until
-from changing import KilledError
+from changing import FailingDriver, KilledError
 from gpuslice.agent.changes import roll_back
 from gpuslice.agent.client import _UnixConnection
-from gpuslice.agent.partition import Partition, look, propose, propose_removal
-from gpuslice.agent.slice_changes import SliceChange, change_slices, check_allowed
+from gpuslice.agent.partition import Partition, Scene, look, propose, propose_removal
+from gpuslice.agent.slice_changes import SliceChange, change_slices, check_allowed, needs
 from gpuslice.agent.supervisor import Supervisor
 from gpuslice.apply.refusals import Refusal
+from gpuslice.driver.api import Driver
 from gpuslice.errors import ForeignSlicesError, SlicesInUseError, StackSlicesError
 from gpuslice.model.event import EventKind
 from gpuslice.model.gpu import GpuProcess
 from gpuslice.model.plan import Plan
-from gpuslice.planner.partition import hazards
 from gpuslice.planner.partition.wish import Device, GpuWish
 from machines import layout_of, make_slice, modes_of, record_owned
 
@@ -180,40 +180,68 @@ def test_a_slice_of_a_stack_that_does_not_run_is_ours_to_destroy(agent: Agent) -
     assert agent.node.read_record().owned == ()
 
 
+def held(agent: Agent, *processes: GpuProcess) -> Scene:
+    """The machine as it is, with these processes on its GPU."""
+    driver = Held(agent.driver.driver, processes)
+    return look(replace(agent.node, driver=driver))
+
+
+class Held(FailingDriver):
+    """A driver that tells of processes that are not there."""
+
+    def __init__(self, driver: Driver, processes: tuple[GpuProcess, ...]) -> None:
+        super().__init__(driver)
+        self._processes = processes
+
+    def read_processes(self, gpu_uuid: str) -> tuple[GpuProcess, ...]:
+        return self._processes
+
+
 def test_each_refusal_names_what_it_is_about_and_how_it_is_lifted(agent: Agent) -> None:
     slice_ = make_slice(agent.node, "2g.20gb", 0)
-    scene = look(agent.node)
     holder = GpuProcess(pid=4711, name="python3", gpu_instance_id=slice_.gpu_instance_id)
-    held = replace(scene, processes={slice_.gpu_uuid: (holder,)})
+    scene = held(agent, holder)
     plan = propose_removal(scene, [slice_.key]).plan
 
-    with pytest.raises(SlicesInUseError) as in_use:
-        check_allowed(held, plan, ())
     with pytest.raises(ForeignSlicesError) as foreign:
-        check_allowed(held, plan, ("slices-in-use",))
-    check_allowed(held, plan, ("slices-in-use", "foreign-slices"))
+        check_allowed(scene, plan, ())
+    with pytest.raises(SlicesInUseError) as in_use:
+        check_allowed(scene, plan, ("foreign-slices",))
+    check_allowed(scene, plan, ("slices-in-use", "foreign-slices"))
 
-    assert in_use.value.details == (
-        "GPU 0: 2g.20gb at 0:2 would go and is in use by python3 (pid 4711).",
-    )
+    assert foreign.value.details == ("GPU 0: 2g.20gb at 0:2",)
+    assert in_use.value.details == ("GPU 0: 2g.20gb at 0:2 is used by python3 (pid 4711)",)
     assert "--allow slices-in-use" in in_use.value.hint
     assert "--allow foreign-slices" in foreign.value.hint
+    assert [(need.allow, need.why) for need in needs(scene, plan)] == [
+        ("foreign-slices", foreign.value.details),
+        ("slices-in-use", in_use.value.details),
+    ]
 
 
 def test_a_mode_change_is_refused_only_where_others_use_the_gpu(agent: Agent) -> None:
-    plan, scene = halves(agent).plan, look(agent.node)
-    [gpu] = scene.observed.gpus
-    client = GpuProcess(pid=4711, name="dcgm")
+    plan = halves(agent).plan
 
-    check_allowed(scene, plan, ())
-    found = hazards.hazards_of(plan, scene.observed, scene.claims, {gpu.uuid: (client,)})
+    assert needs(held(agent), plan) == ()
+    [need] = needs(held(agent, GpuProcess(pid=4711, name="dcgm")), plan)
 
-    assert [hazard.name for hazard in found] == ["mig-mode-change"]
-    assert found[0].text == "GPU 0: used by dcgm (pid 4711), and MIG mode would go on."
+    assert (need.allow, need.why) == ("mig-mode-change", ("GPU 0: used by dcgm (pid 4711)",))
 
 
-def test_names_of_hazards_are_those_of_refusals() -> None:
-    assert set(hazards.NAMES) <= {str(refusal) for refusal in Refusal}
+def test_a_slice_that_is_given_up_is_never_ours(agent: Agent) -> None:
+    """To allow that others' slices go is not to allow that ours are given up in an undoing."""
+    theirs = make_slice(agent.node, "1g.10gb", 0)
+    agent.driver.changes, agent.driver.fails_at = 0, 0
+    agent.driver.error = KilledError
+    plan = propose_removal(look(agent.node), [theirs.key]).plan
+
+    change = SliceChange(plan=plan, allow=("foreign-slices", "slices-in-use"))
+    with pytest.raises(KilledError):
+        change_slices(Supervisor(agent.node), change, lambda _: None, lambda: None)
+
+    journal = agent.node.store.read_journal()
+    assert journal is not None
+    assert journal.allow == ("slices-in-use",)
 
 
 def test_a_change_of_slices_is_refused_while_another_change_is_under_way(

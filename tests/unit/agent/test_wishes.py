@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from builders import a_board_gpu
+from gpuslice.agent.node import Node
 from gpuslice.agent.partition import Scene, propose
 from gpuslice.agent.wishes import Wishes, wishes_of
 from gpuslice.errors import (
@@ -100,9 +101,9 @@ def test_an_index_that_is_not_here_is_told() -> None:
         ("devices: all, mig-enabled: true, mig-devices: {}", (L4,)),
     ],
 )
-def test_nothing_matched_is_an_error(entry: str, gpus: tuple[Gpu, ...]) -> None:
+def test_nothing_matched_is_an_error(entry: str, gpus: tuple[Gpu, ...], node: Node) -> None:
     found = wished(entry, gpus=gpus)
-    scene = Scene(observed=on(*gpus), record=Record(), processes={})
+    scene = Scene(node=node, observed=on(*gpus), record=Record(), processes={})
 
     with pytest.raises(NothingMatchedError, match="none of the 1 GPUs here is meant"):
         propose(scene, found.wishes, "Layout one", found.notes)

@@ -196,7 +196,7 @@ def test_somebody_elses_slice_goes_only_when_that_is_allowed(shop: Terminal, nod
 
     assert refused.status == 7
     assert "[foreign-slices]" in refused.error
-    assert "GPU 0: 2g.20gb at 0:2 would go and was not made by gpuslice" in refused.error
+    assert "Slices would go that gpuslice did not make" in refused.error
     assert "--allow foreign-slices" in refused.error
     assert allowed.status == 0
     assert layout_of(node) == [(0, "3g.40gb", "0:4"), (0, "3g.40gb", "4:4")]

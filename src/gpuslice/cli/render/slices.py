@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuslice.agent.partition import Partition, Scene, slice_id
-from gpuslice.agent.slice_changes import hazards
+from gpuslice.agent.slice_changes import needs
 from gpuslice.cli.render import picture
 from gpuslice.cli.render.lanes import MANY_GPUS
 from gpuslice.cli.render.mode import mode_text
@@ -63,7 +63,11 @@ def partition_view(partition: Partition) -> RenderableType:
         *([picture.LEGEND] if changing else []),
         *_unchanged(partition, same),
         *([told(partition)] if changing else []),
-        *(Text(f"needs --allow {h.name}: {h.text}", "yellow") for h in _hazards(partition)),
+        *(
+            Text(f"needs --allow {need.allow}: {why}", "yellow")
+            for need in needs(partition.scene, partition.plan)
+            for why in need.why
+        ),
     )
 
 
@@ -80,7 +84,7 @@ def partition_json(partition: Partition) -> dict[str, Any]:
             for plan in partition.plan.gpus
         ],
         "steps": [{"step": text, "by_hand": typed} for text, typed in steps_told(partition)],
-        "needs": [{"allow": h.name, "why": h.text} for h in _hazards(partition)],
+        "needs": [asdict(need) for need in needs(partition.scene, partition.plan)],
     }
 
 
@@ -175,10 +179,6 @@ def _unchanged(partition: Partition, same: Sequence[GpuPlan]) -> Iterator[Render
     if same:
         listed = ", ".join(str(partition.observed.gpu(p.gpu_uuid).index) for p in same)
         yield Text(f"GPU {listed}: as it should be, nothing to do.", style="dim")
-
-
-def _hazards(partition: Partition) -> tuple[Any, ...]:
-    return hazards(partition.scene, partition.plan)
 
 
 def _profile(slice_: Slice | PlannedSlice) -> str:
