@@ -55,7 +55,8 @@ def boot_command(machine: Machine, checkpoint: Path) -> tuple[str, ...]:
 def planned_unit(machine: Machine, root: Path = Path("/")) -> str:
     """Write the unit as it would be installed."""
     file = root / CHECKPOINT
-    return unit_text(boot_command(machine, file), file, machine.root.parent)
+    of = f"SIMULATED GPUs, {machine.simulation}" if machine.simulated else "the GPUs"
+    return unit_text(boot_command(machine, file), file, machine.root.parent, of=of)
 
 
 def install(

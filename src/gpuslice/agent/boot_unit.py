@@ -35,13 +35,16 @@ _BEFORE = (
 )  # fmt: skip
 
 
-def unit_text(command: Sequence[str], checkpoint: Path, state_home: Path) -> str:
+def unit_text(
+    command: Sequence[str], checkpoint: Path, state_home: Path, *, of: str = "the GPUs"
+) -> str:
     """Write the unit.
 
     Args:
         command: What it runs, the program first, by absolute path.
         checkpoint: The file it restores; without that file the unit does nothing.
         state_home: Folder of gpuslice's records, which it has to be able to write.
+        of: What it restores, in words.
 
     Returns:
         The text of the unit file.
@@ -49,7 +52,7 @@ def unit_text(command: Sequence[str], checkpoint: Path, state_home: Path) -> str
     return f"""\
 # Written by `gpuslice slices boot --install`; `--uninstall` removes it.
 [Unit]
-Description=Restore MIG mode and slices of the GPUs (gpuslice)
+Description=Restore MIG mode and slices of {of} (gpuslice)
 After={" ".join(_AFTER)}
 Before={" ".join(_BEFORE)}
 ConditionPathExists={_escaped(str(checkpoint))}
@@ -57,7 +60,7 @@ ConditionPathExists={_escaped(str(checkpoint))}
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart={" ".join(command_word(word) for word in command)}
+ExecStart={" ".join((quoted(command[0]), *map(command_word, command[1:])))}
 Environment={quoted(f"GPUSLICE_HOME={state_home}")}
 TimeoutStartSec=10min
 UMask=0077
@@ -82,9 +85,9 @@ WantedBy=multi-user.target
 
 
 def command_word(word: str) -> str:
-    """Write one word of a command line as a unit file takes it, whatever it is made of.
+    """Write an argument of a command line as a unit file takes it, whatever it is made of.
 
-    Source: systemd.service(5), "Command lines"; there alone ``$`` stands for a variable.
+    Source: systemd.service(5), "Command lines"; in arguments alone ``$`` stands for a variable.
     """
     return quoted(word.replace("$", "$$"))
 

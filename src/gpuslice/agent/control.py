@@ -54,22 +54,28 @@ def application(daemon: Daemon) -> Starlette:
     async def up(request: Request) -> Response:
         asked = await request.json()
         change = _CHANGE.validate_python(asked["change"])
-        detach = bool(asked["detach"])
-        return _Stream(daemon, lambda report, gone: daemon.up(change, report, gone, detach=detach))
+        detach, allow = bool(asked["detach"]), _allowed(asked)
+        return _Stream(
+            daemon,
+            lambda report, gone: daemon.up(change, report, gone, detach=detach, allow=allow),
+        )
 
     async def down(request: Request) -> Response:
         asked = await request.json()
         slices, mig_off = bool(asked["slices"]), bool(asked["mig_off"])
+        allow = _allowed(asked)
         return _Stream(
-            daemon, lambda report, _: daemon.down(report, slices=slices, mig_off=mig_off)
+            daemon,
+            lambda report, _: daemon.down(report, slices=slices, mig_off=mig_off, allow=allow),
         )
 
     async def slices(request: Request) -> Response:
         change = _SLICE_CHANGE.validate_python(await request.json())
         return _Stream(daemon, lambda report, gone: daemon.slices(change, report, gone))
 
-    async def recover(_request: Request) -> Response:
-        return _Stream(daemon, lambda report, _: daemon.recover(report), leave=False)
+    async def recover(request: Request) -> Response:
+        allow = _allowed(await request.json())
+        return _Stream(daemon, lambda report, _: daemon.recover(report, allow=allow), leave=False)
 
     return Starlette(
         routes=[
@@ -81,6 +87,11 @@ def application(daemon: Daemon) -> Starlette:
             Route("/v1/cancel", cancel, methods=["POST"]),
         ]
     )
+
+
+def _allowed(asked: dict[str, Any]) -> tuple[str, ...]:
+    """Read the names of the refusals that are lifted; a name nobody knows lifts nothing."""
+    return tuple(str(name) for name in asked.get("allow", ()))
 
 
 class _Stream(Response):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpuslice.agent.node import Node
-from gpuslice.errors import NothingMatchedError, UnknownSliceError
+from gpuslice.errors import NoRoomError, NothingMatchedError, UnknownSliceError
 from gpuslice.hardware import MIG_PRODUCTS
 from gpuslice.model.desired import Record
 from gpuslice.model.gpu import Gpu, GpuProcess, Observed, Slice, SliceKey
@@ -28,11 +28,13 @@ class Scene:
     """The machine as it is when something is asked of it.
 
     Attributes:
+        node: The machine itself, for further questions.
         observed: The GPUs.
         record: What is recorded about them.
         processes: The processes on each GPU and its slices, by UUID of the GPU.
     """
 
+    node: Node
     observed: Observed
     record: Record
     processes: dict[str, tuple[GpuProcess, ...]]
@@ -81,6 +83,7 @@ def look(node: Node) -> Scene:
     """
     observed = node.driver.read()
     return Scene(
+        node=node,
         observed=observed,
         record=node.read_record(),
         processes={gpu.uuid: node.driver.read_processes(gpu.uuid) for gpu in observed.gpus},
@@ -138,16 +141,23 @@ def propose_creation(
         PlanningError: They do not fit, or there is no such profile or GPU.
     """
     chosen = chosen_gpus(scene.observed, gpus) if gpus else _open_gpus(scene.observed)
-    plan = plan_creation(scene.observed, chosen, name, scene.claims, count=count, start=start)
+    try:
+        plan = plan_creation(scene.observed, chosen, name, scene.claims, count=count, start=start)
+    except NoRoomError as error:
+        others = [g.index for g in scene.observed.gpus if g.geometry and g not in chosen]
+        if others and not gpus and start is None:
+            listed = ", ".join(map(str, others))
+            error.hint = f"MIG mode is off on GPU {listed}; --gpu {others[0]} has it switched on."
+        raise
     check_partition(plan, scene.observed)
-    return Partition(title=f"create {count} × {name}", scene=scene, plan=plan)
+    return Partition(title=f"Create {count} × {name}", scene=scene, plan=plan)
 
 
 def propose_removal(scene: Scene, going: Sequence[SliceKey]) -> Partition:
     """Plan that some slices go."""
     plan = plan_removal(scene.observed, frozenset(going), scene.claims)
     check_partition(plan, scene.observed)
-    title = f"destroy {len(going)} slice{'s' * (len(going) != 1)}"
+    title = f"Destroy {len(going)} slice{'s' * (len(going) != 1)}"
     return Partition(title=title, scene=scene, plan=plan)
 
 

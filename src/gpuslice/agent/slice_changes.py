@@ -10,15 +10,16 @@ changes cards, and between showing and doing others may have come.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from gpuslice.agent.partition import Scene, look
+from gpuslice.agent.refusing import check_others, refuse_if
 from gpuslice.agent.supervisor import Supervisor
 from gpuslice.agent.waiting import Check
 from gpuslice.apply.refusals import Refusal, refuse
 from gpuslice.apply.slices import Notebook, carry_out
-from gpuslice.errors import StackSlicesError
+from gpuslice.errors import ApplyError, StackSlicesError
 from gpuslice.model.desired import Record
 from gpuslice.model.event import Report
 from gpuslice.model.gpu import Slice
@@ -26,7 +27,6 @@ from gpuslice.model.plan import Owned, Plan
 from gpuslice.planner.fingerprint import fingerprint
 from gpuslice.planner.ordering.steps import steps
 from gpuslice.planner.partition.check import check_partition
-from gpuslice.planner.partition.hazards import Hazard, hazards_of
 
 NO_STACK = ""
 """What is recorded as the stack of a slice that was made by itself."""
@@ -43,6 +43,19 @@ class SliceChange:
 
     plan: Plan
     allow: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """Something that has to be allowed.
+
+    Attributes:
+        allow: What stands after ``--allow``.
+        why: What it is about, line by line.
+    """
+
+    allow: Refusal
+    why: tuple[str, ...]
 
 
 def change_slices(
@@ -66,8 +79,12 @@ def change_slices(
     scene = look(node)
     check_moved(scene, change)
     check_allowed(scene, change.plan, change.allow)
-    notebook = Notebook(node.store, scene.record, allow=change.allow)
-    created = carry_out(steps(change.plan), node.driver, notebook, report, check)
+    # Allowed was that slices of others go, not that ours are given up when all is undone.
+    lifted = tuple(name for name in change.allow if name != Refusal.FOREIGN_SLICES)
+    notebook = Notebook(node.store, scene.record, allow=lifted)
+    todo, another = steps(change.plan), node.another_driver
+    created = carry_out(todo, node.driver, notebook, report, check, another=another)
+    check()  # the last moment at which a Ctrl-C, also one during the last step, undoes
     node.store.write_record(_record(scene.record, change.plan, [made for made, _ in created]))
     node.store.end_journal()
 
@@ -90,59 +107,65 @@ def check_moved(scene: Scene, change: SliceChange) -> None:
     check_partition(change.plan, scene.observed)
 
 
-def check_allowed(scene: Scene, plan: Plan, allow: Sequence[str]) -> None:
+def check_allowed(scene: Scene, plan: Plan, allow: Collection[str]) -> None:
     """Refuse what a plan may not do to others.
 
     Raises:
         StackSlicesError: A slice of the running stack would go; nothing allows that.
         ApplyError: Something that has to be allowed is not; of the class of its refusal.
     """
-    _check_stack(scene, plan)
-    found = hazards(scene, plan)
-    for name, (message, otherwise) in _REFUSED.items():
-        if told := tuple(hazard.text for hazard in found if hazard.name == name):
-            refuse(
-                name,
-                f"{message}; nothing was changed.",
-                allow=allow,
-                otherwise=otherwise,
-                details=told,
-            )
+    check_stack(scene, plan)
+    refuse_if(
+        Refusal.FOREIGN_SLICES,
+        tuple(_foreign(scene, plan)),
+        "Slices would go that gpuslice did not make; nothing was changed.",
+        allow=allow,
+        otherwise="Leave them to whoever made them",
+    )
+    check_others(scene.node, steps(plan), scene.observed, allow)
 
 
-def hazards(scene: Scene, plan: Plan) -> tuple[Hazard, ...]:
-    """List everything about a plan that has to be allowed."""
-    return hazards_of(plan, scene.observed, scene.claims, scene.processes)
+def needs(scene: Scene, plan: Plan) -> tuple[Need, ...]:
+    """List everything about a plan that has to be allowed: each refusal is lifted in its turn."""
+    found: list[Need] = []
+    while True:
+        try:
+            check_allowed(scene, plan, [need.allow for need in found])
+        except StackSlicesError:
+            return ()  # nothing lifts that, so nothing else matters
+        except ApplyError as error:
+            found.append(Need(allow=Refusal(error.code), why=error.details))
+        else:
+            return tuple(found)
 
 
-_REFUSED = {
-    Refusal.SLICES_IN_USE: ("Processes are on slices that would go", "Stop those processes"),
-    Refusal.FOREIGN_SLICES: (
-        "Slices would go that gpuslice did not make",
-        "Leave them to whoever made them",
-    ),
-    Refusal.MIG_MODE_CHANGE: (
-        "MIG mode would be switched on GPUs that others use",
-        "Stop those processes",
-    ),
-}
+def check_stack(scene: Scene, plan: Plan) -> None:
+    """Refuse to take a slice from the running stack.
 
-
-def _check_stack(scene: Scene, plan: Plan) -> None:
+    Raises:
+        StackSlicesError: A slice of it would go.
+    """
     going = [s for gpu in plan.gpus for s in gpu.destroy if s.key in scene.claims.running]
     desired = scene.record.desired
-    if not going or desired is None:
-        return
-    names = [scene.observed.gpu(s.gpu_uuid).index for s in going]
-    raise StackSlicesError(
-        f"{len(going)} slice{'s' * (len(going) != 1)} of the running stack {desired.stack!r} would "
-        "go; nothing was changed.",
-        hint="Take the stack down first: gpuslice down",
-        details=tuple(
-            f"GPU {index}: {s.profile} at {s.placement}"
-            for index, s in zip(names, going, strict=True)
-        ),
-    )
+    if going and desired is not None:
+        raise StackSlicesError(
+            f"{len(going)} slice{'s' * (len(going) != 1)} of the running stack "
+            f"{desired.stack!r} would go; nothing was changed.",
+            hint="Take the stack down first: gpuslice down",
+            details=tuple(_named(scene, slice_) for slice_ in going),
+        )
+
+
+def _foreign(scene: Scene, plan: Plan) -> Iterator[str]:
+    for gpu in plan.gpus:
+        for slice_ in gpu.destroy:
+            if slice_.key not in scene.claims.ours:
+                yield _named(scene, slice_)
+
+
+def _named(scene: Scene, slice_: Slice) -> str:
+    index = scene.observed.gpu(slice_.gpu_uuid).index
+    return f"GPU {index}: {slice_.profile} at {slice_.placement}"
 
 
 def _record(before: Record, plan: Plan, created: Sequence[Slice]) -> Record:

@@ -42,6 +42,11 @@ class Notebook:
         with self._turn:
             self._write(replace(self.journal, was=was, wanted=wanted, boot_id=boot_id))
 
+    def note_hooks(self, *, opened: bool) -> None:
+        """Note that the commands before have begun, or that those after have ended."""
+        with self._turn:
+            self._write(replace(self.journal, opened=opened))
+
     def intend(self, entry: Entry) -> int:
         """Note what is about to be done; returns the number by which to confirm it."""
         with self._turn:

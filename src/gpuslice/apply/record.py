@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -16,7 +16,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from gpuslice.errors import RecordError
-from gpuslice.model.desired import Record
+from gpuslice.model.desired import Hooks, Record
 from gpuslice.model.gpu import MigMode, Slice, SliceKey
 from gpuslice.model.plan import PlannedSlice
 from gpuslice.private_files import read_private, remove_private, write_private
@@ -82,8 +82,9 @@ class Journal:
         wanted: What is to be done, in the order of the plan.
         boot_id: The life of the driver in which the change began; "" where nobody said.
         allow: Refusals that were lifted for it, which therefore are lifted for its undoing.
-        hooks_after: Commands to be run when it ends, however it ends.
-        hooks_timeout_s: How long each of them may take, seconds.
+        hooks: Commands to be run before and after.
+        opened: True once the commands before have begun and those after have not ended: whoever
+            ends the change has to run the latter.
         version: Of the journal's form.
     """
 
@@ -93,8 +94,8 @@ class Journal:
     wanted: tuple[Entry, ...] = ()
     boot_id: str = ""
     allow: tuple[str, ...] = ()
-    hooks_after: tuple[tuple[str, ...], ...] = ()
-    hooks_timeout_s: float = 0.0
+    hooks: Hooks = field(default_factory=Hooks)
+    opened: bool = False
     version: int = JOURNAL_VERSION
 
 

@@ -24,9 +24,10 @@ from typing import assert_never
 from gpuslice.apply.lanes import Lanes, lanes_of
 from gpuslice.apply.layouts import Expected, as_expected, check_as_expected
 from gpuslice.apply.notebook import Notebook, entry_of
+from gpuslice.apply.refusals import Refusal, refuse
 from gpuslice.apply.undo import undo
 from gpuslice.driver.api import Driver
-from gpuslice.errors import DriverError, InsufficientResourcesError
+from gpuslice.errors import DriverError, InsufficientResourcesError, ResetRequiredError
 from gpuslice.model.demand import ReplicaId
 from gpuslice.model.event import Event, EventKind, Report
 from gpuslice.model.gpu import Observed, Slice
@@ -69,6 +70,7 @@ def carry_out(
 
     Raises:
         ReadBackError: A GPU looks different after a step from what the step should have left.
+        GpuResetError: A mode only changes with a reset, which nobody has allowed.
         DriverError: A step failed; the journal says how far it came.
     """
     change = _Change(
@@ -142,9 +144,9 @@ class _Change:
     def _do(self, step: Step, driver: Driver, noted: int) -> Slice | None:
         match step:
             case EnableMig(gpu_uuid=uuid):
-                driver.set_mig_mode(uuid, enabled=True)
+                self._switch(uuid, driver, enabled=True)
             case DisableMig(gpu_uuid=uuid):
-                driver.set_mig_mode(uuid, enabled=False)
+                self._switch(uuid, driver, enabled=False)
             case DestroySlice(slice=slice_):
                 driver.destroy_slice(slice_)
             case CreateSlice():
@@ -152,6 +154,20 @@ class _Change:
             case _:
                 assert_never(step)
         return None
+
+    def _switch(self, uuid: str, driver: Driver, *, enabled: bool) -> None:
+        allow = self.notebook.journal.allow
+        try:
+            driver.set_mig_mode(uuid, enabled=enabled, reset=Refusal.GPU_RESET in allow)
+        except ResetRequiredError as error:
+            refuse(
+                Refusal.GPU_RESET,
+                error.message,
+                allow=allow,
+                otherwise=error.hint.rstrip("."),
+                details=error.details,
+            )
+            raise
 
     def _create(self, step: CreateSlice, driver: Driver, noted: int) -> Slice:
         try:

@@ -110,8 +110,7 @@ def due(touched: Touched, gpu: Gpu, given_up: Collection[SliceKey] = ()) -> tupl
         gpu: The GPU as it is now.
         given_up: Slices that are not to come back.
     """
-    if gpu.mig is None:
-        return ()
+    assert gpu.mig is not None, "read by a caller that has made sure"
     mine = tuple(_made_by_change(touched, gpu)) if touched.slices_live else ()
     missing = tuple(_missing(touched, gpu, given_up)) if touched.slices_live else ()
     switch = _switch(touched, gpu.mig)
@@ -184,7 +183,7 @@ class _Undoing:
         for _ in range(ROUNDS):
             try:
                 causes = self._round(uuid, touched)
-                gpu = self.driver.read_gpu(uuid)
+                gpu = self._read(uuid)
             except DriverError as error:
                 causes, remaining = [_words(error)], None
                 continue
@@ -218,7 +217,7 @@ class _Undoing:
     def _round(self, uuid: str, touched: Touched) -> list[str]:
         """Try once everything that is due; return what went wrong."""
         causes: list[str] = []
-        gpu = self.driver.read_gpu(uuid)
+        gpu = self._read(uuid)
         for one in due(touched, gpu, self.given_up):
             if isinstance(one, SwitchBack) and not one.on and causes:
                 continue  # something still lies there
@@ -228,6 +227,13 @@ class _Undoing:
                 causes.append(_words(error))
         return causes
 
+    def _read(self, uuid: str) -> Gpu:
+        """Read a GPU; one that does not tell its mode tells nothing about its slices either."""
+        gpu = self.driver.read_gpu(uuid)
+        if gpu.mig is None:
+            raise DriverError(f"GPU {gpu.index} does not tell its MIG mode any more.")
+        return gpu
+
     def _waits_for_others(self, one: Due) -> bool:
         return isinstance(one, BringBack) and one.slice.key in self.foreign
 
@@ -235,7 +241,8 @@ class _Undoing:
         match one:
             case SwitchBack(on=on):
                 self._say(gpu, one)
-                self.driver.set_mig_mode(gpu.uuid, enabled=on)
+                reset = Refusal.GPU_RESET in self.allow
+                self.driver.set_mig_mode(gpu.uuid, enabled=on, reset=reset)
             case TakeAway(slice=slice_):
                 self._say(gpu, one)
                 self.driver.destroy_slice(slice_)
@@ -245,7 +252,7 @@ class _Undoing:
                 assert_never(one)
 
     def _bring_back(self, old: Slice, one: BringBack) -> None:
-        gpu = self.driver.read_gpu(old.gpu_uuid)  # what was in the way may have gone since
+        gpu = self._read(old.gpu_uuid)  # what was in the way may have gone since
         lying = next((s for s in gpu.slices if s.placement.overlaps(old.placement)), None)
         if lying is None:
             self._say(gpu, one)

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gpuslice.cli.dry_run import show_down, show_up
 from gpuslice.cli.options import (
     DEFAULT_FILE,
+    Allow,
     Drain,
+    DryRun,
     Moves,
     Simulate,
     StackFile,
@@ -61,6 +64,8 @@ def up(  # noqa: PLR0913 - one parameter for each option
     moves: Moves = None,
     drain: Drain = None,
     plan_file: PlanOnFile = None,
+    allow: Allow = None,
+    dry_run: DryRun = False,
     fleet: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Plan, ask, make the slices, start the servers, and wait until they answer.
@@ -76,10 +81,14 @@ def up(  # noqa: PLR0913 - one parameter for each option
         propose = _from_stack(machine, file, moves, drain)
     else:
         propose = _from_plan(machine, plan_file)
-    finish_interrupted(machine, show_commands=show_commands)
+    if dry_run:
+        show_up(machine, propose())
+        return
+    finish_interrupted(machine, show_commands=show_commands, allow=allow or [])
     proposal = propose()
     _show_and_ask(proposal, yes=yes)
-    _bring_up(ensure_agent(machine), proposal, detach=detach, show_commands=show_commands)
+    payload = {"detach": detach, "allow": allow or []}
+    _bring_up(ensure_agent(machine), proposal, payload, show_commands=show_commands)
 
 
 def down(
@@ -93,6 +102,8 @@ def down(
         typer.Option("--mig-off", help="Also switch MIG mode off (implies --slices)."),
     ] = False,
     show_commands: ShowCommands = False,
+    allow: Allow = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Stop the servers and the gateway; never touch what is not ours."""
     from gpuslice.agent.client import ensure_agent, wait_until_gone
@@ -102,8 +113,11 @@ def down(
     machine = machine_of(simulate)
     banner(machine)
     node = open_node(machine)
+    if dry_run:
+        show_down(node, slices=slices or mig_off, mig_off=mig_off)
+        return
     client = ensure_agent(machine)
-    payload = {"slices": slices or mig_off, "mig_off": mig_off}
+    payload = {"slices": slices or mig_off, "mig_off": mig_off, "allow": allow or []}
     _follow(client, "/v1/down", payload, show_commands=show_commands)
     wait_until_gone(machine)
     out().print(_remainder(node))
@@ -159,7 +173,7 @@ def _from_plan(machine: Machine, path: Path) -> Callable[[], Proposal]:
     return lambda: propose(node, content, path)
 
 
-def finish_interrupted(machine: Machine, *, show_commands: bool) -> None:
+def finish_interrupted(machine: Machine, *, show_commands: bool, allow: list[str]) -> None:
     """Undo what a killed agent left half done, before anything is planned on top of it."""
     from gpuslice.agent.client import ensure_agent
     from gpuslice.agent.node import record_store
@@ -172,7 +186,7 @@ def finish_interrupted(machine: Machine, *, show_commands: bool) -> None:
     if status is not None and (status.foreground or status.changing):
         return  # it is not half done: it is being done, and the agent will say so
     err().print("[yellow]An earlier change was interrupted; undoing it first.[/]", markup=True)
-    _follow(client, "/v1/recover", {}, show_commands=show_commands)
+    _follow(client, "/v1/recover", {"allow": allow}, show_commands=show_commands)
 
 
 def _show_and_ask(proposal: Proposal, *, yes: bool) -> None:
@@ -196,7 +210,7 @@ def _is_new(proposal: Proposal) -> bool:
 
 
 def _bring_up(
-    client: AgentClient, proposal: Proposal, *, detach: bool, show_commands: bool
+    client: AgentClient, proposal: Proposal, asked: dict[str, Any], *, show_commands: bool
 ) -> None:
     from pydantic import TypeAdapter
 
@@ -206,7 +220,7 @@ def _bring_up(
     from gpuslice.model.event import EventKind
 
     change = TypeAdapter(Change).dump_python(proposal.change, mode="json")
-    payload: dict[str, Any] = {"change": change, "detach": detach}
+    payload, detach = {"change": change, **asked}, bool(asked["detach"])
     with ctrl_c_cancels(client) as interrupted, Progress(show_commands=show_commands) as progress:
         for event in client.events("/v1/up", payload):
             progress.show(event)

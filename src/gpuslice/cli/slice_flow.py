@@ -33,15 +33,6 @@ DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="Change nothing; exit status 2 when something would change."),
 ]
-Allow = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--allow",
-        metavar="NAME",
-        help="Allow what is refused otherwise: slices-in-use, foreign-slices, mig-mode-change, "
-        "gpu-reset or state-moved; may be repeated.",
-    ),
-]
 Gpus = Annotated[
     list[str] | None,
     typer.Option("--gpu", metavar="GPU", help="This GPU only (index or UUID); may be repeated."),
@@ -112,11 +103,12 @@ def go_ahead(
         GpusliceError: It was refused, or failed and was undone.
         typer.Exit: With 2 after a dry run that would change something, 1 where the answer was no.
     """
-    from gpuslice.agent.slice_changes import check_allowed
+    from gpuslice.agent.slice_changes import check_allowed, check_stack
 
     show(partition, machine, as_json=as_json)
     if not partition.plan.changes:
         return
+    check_stack(partition.scene, partition.plan)
     if dry_run:
         raise typer.Exit(DIFFERS)
     check_allowed(partition.scene, partition.plan, tuple(allow or ()))
@@ -132,6 +124,7 @@ def carry_out(
 
     from gpuslice.agent.client import ensure_agent
     from gpuslice.agent.slice_changes import SliceChange
+    from gpuslice.cli.console import err
     from gpuslice.cli.render.progress import Progress
     from gpuslice.cli.running import ctrl_c_cancels
 
@@ -141,8 +134,10 @@ def carry_out(
     with ctrl_c_cancels(client) as interrupted, Progress(show_commands=show_commands) as progress:
         for event in client.events("/v1/slices", payload):
             progress.show(event)
-    if interrupted:
-        raise typer.Exit(130)
+    if interrupted:  # too late: one that came in time has ended in an error that says so
+        err().print(
+            "[yellow]The change was done before it could be interrupted; it stands.[/]", markup=True
+        )
 
 
 def _ask(*, yes: bool) -> None:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gpuslice.cli.options import AsJson, Simulate, gpus_named, machine_of
+from gpuslice.cli.options import Allow, AsJson, Simulate, gpus_named, machine_of
 from gpuslice.cli.slice_flow import (
     DIFFERS,
-    Allow,
     DryRun,
     Gpus,
     ShowCommands,
@@ -25,6 +24,9 @@ from gpuslice.cli.slice_flow import (
     scene_of,
 )
 from gpuslice.cli.slices_boot import boot, restore
+
+if TYPE_CHECKING:
+    from gpuslice.model.machine import Machine
 
 app = typer.Typer(
     name="slices",
@@ -89,7 +91,7 @@ def apply(
 
     machine = machine_of(simulate)
     config = load_mig_config(file)
-    _finish(machine, dry_run=dry_run, show_commands=show_commands)
+    _finish(machine, dry_run=dry_run, show_commands=show_commands, allow=allow)
     scene = scene_of(machine)
     found = wishes_of(config, scene.observed)
     title = f"Layout {config.label} of {config.file}"
@@ -172,7 +174,7 @@ def create(  # noqa: PLR0913 - one parameter for each option
     if at is not None and count > 1:
         raise typer.BadParameter("names one place, so create one at a time", param_hint="--at")
     machine = machine_of(simulate)
-    _finish(machine, dry_run=dry_run, show_commands=show_commands)
+    _finish(machine, dry_run=dry_run, show_commands=show_commands, allow=allow)
     scene = scene_of(machine)
     partition = propose_creation(scene, profile, gpus_named(gpu), count=count, start=at)
     go_ahead(
@@ -218,7 +220,7 @@ def destroy(  # noqa: PLR0913 - one parameter for each option
     if bool(slices) == all_ours:
         raise typer.BadParameter("name slices, or say --all-ours", param_hint="[ID]…")
     machine = machine_of(simulate)
-    _finish(machine, dry_run=dry_run, show_commands=show_commands)
+    _finish(machine, dry_run=dry_run, show_commands=show_commands, allow=allow)
     scene = scene_of(machine)
     partition = propose_removal(scene, going_slices(scene, slices or (), gpus_named(gpu)))
     go_ahead(
@@ -282,14 +284,14 @@ def checkpoint(
     write_file(file, checkpoint_text(found))
 
 
-def _finish(machine: object, *, dry_run: bool, show_commands: bool) -> None:
+def _finish(
+    machine: Machine, *, dry_run: bool, show_commands: bool, allow: list[str] | None
+) -> None:
     """Undo first what a killed agent left half done; a dry run changes nothing, this neither."""
     from gpuslice.cli.running import finish_interrupted
-    from gpuslice.model.machine import Machine
 
-    assert isinstance(machine, Machine)
     if not dry_run:
-        finish_interrupted(machine, show_commands=show_commands)
+        finish_interrupted(machine, show_commands=show_commands, allow=allow or [])
 
 
 app.command()(restore)

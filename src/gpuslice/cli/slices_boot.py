@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gpuslice.cli.options import AsJson, Simulate, gpus_named, machine_of
+from gpuslice.cli.options import Allow, AsJson, Simulate, gpus_named, machine_of
 from gpuslice.cli.slice_flow import (
-    Allow,
     DryRun,
     Gpus,
     ShowCommands,
@@ -58,7 +57,7 @@ def restore(  # noqa: PLR0913 - one parameter for each option
         return
     found = read_checkpoint(file)
     if not dry_run:
-        finish_interrupted(machine, show_commands=show_commands)
+        finish_interrupted(machine, show_commands=show_commands, allow=allow or [])
     scene = scene_of(machine)
     if not skip_missing:
         check_present(found, scene.observed, file)

@@ -141,10 +141,10 @@ def test_a_kill_on_one_gpu_reaches_whoever_waits(gpus: SimulatedGpus, bench: Ben
     one, two = gpus.driver.read().gpus
 
     class Dying(FailingDriver):
-        def set_mig_mode(self, gpu_uuid: str, *, enabled: bool) -> None:
+        def set_mig_mode(self, gpu_uuid: str, *, enabled: bool, reset: bool = False) -> None:
             if gpu_uuid == one.uuid:
                 raise KilledError
-            super().set_mig_mode(gpu_uuid, enabled=enabled)
+            super().set_mig_mode(gpu_uuid, enabled=enabled, reset=reset)
 
     steps = (EnableMig(gpu_uuid=one.uuid), EnableMig(gpu_uuid=two.uuid), create(two, 0))
     with pytest.raises(KilledError):

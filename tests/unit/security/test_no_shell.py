@@ -77,7 +77,7 @@ def test_processes_are_started_in_these_places_only() -> None:
         "agent/boot.py",
         "agent/client.py",
         "agent/doctor.py",
-        "agent/hooks.py",
+        "apply/hooks.py",
         "cli/simulating.py",
         "driver/reset.py",
         "runtime/starting.py",

@@ -12,10 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuslice.agent.partition import Partition, Scene, slice_id
-from gpuslice.agent.slice_changes import hazards
+from gpuslice.agent.slice_changes import needs
 from gpuslice.cli.render import picture
+from gpuslice.cli.render.lanes import MANY_GPUS
 from gpuslice.cli.render.mode import mode_text
-from gpuslice.cli.render.steps import steps_told, steps_view
+from gpuslice.cli.render.steps import steps_summary, steps_told, steps_view
 from gpuslice.model.gpu import Gpu, Slice
 from gpuslice.model.plan import GpuPlan, PlannedSlice
 
@@ -53,15 +54,20 @@ def slices_json(scene: Scene, gpus: Sequence[Gpu]) -> dict[str, Any]:
 def partition_view(partition: Partition) -> RenderableType:
     """Show a change: the difference on every GPU, pictures, and what one would type."""
     changing = [plan for plan in partition.plan.gpus if plan.changes]
+    told = steps_summary if len(changing) > MANY_GPUS else steps_view
     same = [plan for plan in partition.plan.gpus if not plan.changes]
     return Group(
         Text(partition.title, style="bold"),
         *(Text(note, style="yellow") for note in partition.notes),
-        *(part for plan in changing for part in _gpu_view(partition, plan)),
+        *(part for alike in _alike(partition, changing) for part in _gpu_view(partition, alike)),
         *([picture.LEGEND] if changing else []),
         *_unchanged(partition, same),
-        *([steps_view(partition)] if changing else []),
-        *(Text(f"needs --allow {h.name}: {h.text}", "yellow") for h in _hazards(partition)),
+        *([told(partition)] if changing else []),
+        *(
+            Text(f"needs --allow {need.allow}: {why}", "yellow")
+            for need in needs(partition.scene, partition.plan)
+            for why in need.why
+        ),
     )
 
 
@@ -78,7 +84,7 @@ def partition_json(partition: Partition) -> dict[str, Any]:
             for plan in partition.plan.gpus
         ],
         "steps": [{"step": text, "by_hand": typed} for text, typed in steps_told(partition)],
-        "needs": [{"allow": h.name, "why": h.text} for h in _hazards(partition)],
+        "needs": [asdict(need) for need in needs(partition.scene, partition.plan)],
     }
 
 
@@ -91,9 +97,9 @@ def owner(scene: Scene, slice_: Slice) -> str:
     """Say whose a slice is."""
     note = scene.record.owner_of(slice_.key)
     if note is None:
-        return "not gpuslice's"
+        return "somebody else"
     if not note.stack:
-        return "gpuslice slices"
+        return "gpuslice"
     return f"stack {note.stack}" + (f", {note.replica}" if note.replica else "")
 
 
@@ -114,31 +120,47 @@ def _wants_places(partition: Partition, gpu: Gpu) -> bool:
     return any(w.gpu_uuid == gpu.uuid and w.placed is not None for w in partition.wishes)
 
 
-def _gpu_view(partition: Partition, plan: GpuPlan) -> Iterator[RenderableType]:
-    gpu = partition.observed.gpu(plan.gpu_uuid)
+def _alike(partition: Partition, plans: Sequence[GpuPlan]) -> list[list[GpuPlan]]:
+    """Put GPUs together that look alike and change alike, so that each picture is drawn once."""
+    groups: dict[tuple[object, ...], list[GpuPlan]] = {}
+    for plan in plans:
+        gpu = partition.observed.gpu(plan.gpu_uuid)
+        rows = _rows(partition, plan)
+        key_rows = tuple((what, _profile(s), s.placement, whose) for what, s, whose in rows)
+        key = gpu.name, gpu.mig, plan.enable_mig, plan.disable_mig, key_rows
+        groups.setdefault(key, []).append(plan)
+    return list(groups.values())
+
+
+def _gpu_view(partition: Partition, alike: Sequence[GpuPlan]) -> Iterator[RenderableType]:
+    plan, gpus = alike[0], [partition.observed.gpu(plan.gpu_uuid) for plan in alike]
+    gpu, listed = gpus[0], ", ".join(str(gpu.index) for gpu in gpus)
     ends = " → on" if plan.enable_mig else " → off" if plan.disable_mig else ""
     yield Text()
-    yield Text.assemble(
-        (f"GPU {gpu.index}  {gpu.name}", "bold"), f"  MIG {mode_text(gpu.mig)}{ends}"
-    )
-    yield Padding(_diff_table(partition, plan, gpu), (0, 0, 0, 2))
+    yield Text.assemble((f"GPU {listed}  {gpu.name}", "bold"), f"  MIG {mode_text(gpu.mig)}{ends}")
+    yield Padding(_diff_table(partition, plan, gpu if len(gpus) == 1 else None), (0, 0, 0, 2))
     if gpu.geometry is not None:
         yield Padding(_drawing(partition, plan, gpu), (0, 0, 1, 2))
 
 
-def _diff_table(partition: Partition, plan: GpuPlan, gpu: Gpu) -> Table:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    rows: list[tuple[str, Slice | PlannedSlice]] = [
-        *(("keep", slice_) for slice_ in (*plan.keep, *plan.foreign)),
-        *(("destroy", slice_) for slice_ in plan.destroy),
-        *(("create", slice_) for slice_ in plan.create),
+def _rows(partition: Partition, plan: GpuPlan) -> list[tuple[str, Slice | PlannedSlice, str]]:
+    """What happens to each slice of a GPU, by place: the word, the slice, and whose it is."""
+    rows: list[tuple[str, Slice | PlannedSlice, str]] = [
+        *(("keep", s, owner(partition.scene, s)) for s in (*plan.keep, *plan.foreign)),
+        *(("destroy", s, owner(partition.scene, s)) for s in plan.destroy),
+        *(("create", s, "") for s in plan.create),
     ]
-    for what, slice_ in sorted(rows, key=lambda row: (row[1].placement, row[0] == "create")):
+    return sorted(rows, key=lambda row: (row[1].placement, row[0] == "create"))
+
+
+def _diff_table(partition: Partition, plan: GpuPlan, gpu: Gpu | None) -> Table:
+    """List what happens on a GPU; slices are named where it is one and not several alike."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for what, slice_, whose in _rows(partition, plan):
         sign, style = _SIGNS[what]
-        told = ("", "")
-        if isinstance(slice_, Slice):
-            told = slice_id(slice_, gpu.index), owner(partition.scene, slice_)
-        table.add_row(sign, what, _profile(slice_), str(slice_.placement), *told, style=style)
+        named = slice_id(slice_, gpu.index) if gpu and isinstance(slice_, Slice) else ""
+        place = str(slice_.placement)
+        table.add_row(sign, what, _profile(slice_), place, named, whose, style=style)
     return table
 
 
@@ -157,10 +179,6 @@ def _unchanged(partition: Partition, same: Sequence[GpuPlan]) -> Iterator[Render
     if same:
         listed = ", ".join(str(partition.observed.gpu(p.gpu_uuid).index) for p in same)
         yield Text(f"GPU {listed}: as it should be, nothing to do.", style="dim")
-
-
-def _hazards(partition: Partition) -> tuple[Any, ...]:
-    return hazards(partition.scene, partition.plan)
 
 
 def _profile(slice_: Slice | PlannedSlice) -> str:

@@ -42,7 +42,11 @@ class Planned(Protocol):
 
 def steps_view(proposal: Planned) -> RenderableType:
     """List what would be done, and what one would type to do it by hand."""
-    told = list(steps_told(proposal))
+    return told_view(list(steps_told(proposal)))
+
+
+def told_view(told: Sequence[tuple[str, str]]) -> RenderableType:
+    """List steps in words, each with what one would type; says so where there are none."""
     if not told:
         return _nothing()
     table = _table()

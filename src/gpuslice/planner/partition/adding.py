@@ -106,6 +106,7 @@ def _devices(gpus: Sequence[Gpu], name: str) -> dict[str, Device]:
 def _fill(gpu: Gpu, device: Device, wanted: int, start: int | None) -> tuple[Placed, int]:
     """Place as many devices beside those on a GPU as fit; what comes, and how many they are."""
     assert gpu.geometry is not None, "the name was looked up on it"
+    _check_start(gpu, device, start)
     lying: Lying = gpu.occupied
     geometry = gpu.geometry if start is None else _only_at(gpu.geometry, device, start)
     for count in range(min(wanted, held_alone(device, gpu.geometry)), 0, -1):
@@ -113,6 +114,17 @@ def _fill(gpu: Gpu, device: Device, wanted: int, start: int | None) -> tuple[Pla
         if (placed := place_all(geometry, lying, instances)) is not None:
             return placed[0], count
     return (), 0
+
+
+def _check_start(gpu: Gpu, device: Device, start: int | None) -> None:
+    """Refuse a place at which no slice of that profile can begin, whatever lies there."""
+    profile = gpu.geometry.named(device.profile) if gpu.geometry else None
+    starts = [at.start for at in profile.placements] if profile else []
+    if start is not None and start not in starts:
+        raise NoRoomError(
+            f"GPU {gpu.index}: {device.profile} cannot begin at memory slice {start}.",
+            hint=f"It begins at {', '.join(map(str, starts))}.",
+        )
 
 
 def _only_at(geometry: Geometry, device: Device, start: int) -> Geometry:

@@ -63,7 +63,7 @@ def label(profile: Profile, board_mib: int) -> str:
         board_mib: Memory of the whole board, MiB; more than 0.
     """
     eighths = math.ceil(8 * profile.memory_mib / board_mib)
-    gb = round(eighths / 8 * math.ceil(board_mib / 1024))
+    gb = math.floor(eighths / 8 * math.ceil(board_mib / 1024) + 0.5)  # half up, as Go rounds
     return f"{profile.compute_slices}g.{gb}gb{profile.attributes}"
 
 
