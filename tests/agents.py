@@ -81,9 +81,9 @@ class Agent:
 
 
 @contextmanager
-def running_agent(home: Path) -> Iterator[Agent]:
-    """Run an agent of a simulated A100 in a thread until the block is left."""
-    plain = open_simulated(home)
+def running_agent(home: Path, simulation: str = "a100-80gb") -> Iterator[Agent]:
+    """Run an agent of a simulated machine in a thread until the block is left."""
+    plain = open_simulated(home, simulation)
     driver = FailingDriver(plain.driver)
     node = replace(plain, driver=driver)
     make_private(node.machine.root)
@@ -117,16 +117,16 @@ def running_agent(home: Path) -> Iterator[Agent]:
 class Asking(threading.Thread):
     """Somebody who asks for a change in another terminal and hears how it ends."""
 
-    def __init__(self, agent: Agent, payload: dict[str, object]) -> None:
+    def __init__(self, agent: Agent, payload: dict[str, object], path: str = "/v1/up") -> None:
         super().__init__()
-        self.agent, self.payload = agent, payload
+        self.agent, self.payload, self.path = agent, payload, path
         self.events: list[Event] = []
         self.error: RemoteError | None = None
         self.start()
 
     def run(self) -> None:
         try:
-            for event in self.agent.client.events("/v1/up", self.payload):
+            for event in self.agent.client.events(self.path, self.payload):
                 self.events.append(event)
         except RemoteError as error:
             self.error = error

@@ -17,7 +17,7 @@ from gpuslice.driver.api import Driver
 from gpuslice.model.demand import ReplicaId
 from gpuslice.model.desired import Record
 from gpuslice.model.event import Event
-from gpuslice.model.gpu import GpuProcess, Observed, Slice, SliceUse
+from gpuslice.model.gpu import Gpu, GpuProcess, Observed, Slice, SliceUse
 from gpuslice.model.plan import PlannedSlice
 from gpuslice.planner.ordering.steps import Step
 
@@ -51,6 +51,9 @@ class FailingDriver:
     def read(self) -> Observed:
         return self.driver.read()
 
+    def read_gpu(self, gpu_uuid: str) -> Gpu:
+        return self.driver.read_gpu(gpu_uuid)
+
     def boot_id(self) -> str:
         return self.driver.boot_id()
 
@@ -60,8 +63,11 @@ class FailingDriver:
     def read_processes(self, gpu_uuid: str) -> tuple[GpuProcess, ...]:
         return self.driver.read_processes(gpu_uuid)
 
-    def set_mig_mode(self, gpu_uuid: str, *, enabled: bool) -> None:
-        self._change(lambda: self.driver.set_mig_mode(gpu_uuid, enabled=enabled))
+    def set_mig_mode(self, gpu_uuid: str, *, enabled: bool, reset: bool = False) -> None:
+        self._change(lambda: self.driver.set_mig_mode(gpu_uuid, enabled=enabled, reset=reset))
+
+    def reset_gpu(self, gpu_uuid: str) -> None:
+        self._change(lambda: self.driver.reset_gpu(gpu_uuid))
 
     def create_slice(self, planned: PlannedSlice) -> Slice:
         return self._change(lambda: self.driver.create_slice(planned))

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from gpuslice import simulator
 from gpuslice.driver.nvml import NvmlDriver
 from gpuslice.driver.patience import Patience
+from gpuslice.driver.reset import Resetter, no_resetter
 from gpuslice.model.geometry import Geometry, Placement
 from gpuslice.model.gpu import Gpu, Slice
 from gpuslice.model.plan import PlannedSlice
@@ -148,7 +149,11 @@ class SimulatedGpus:
 
 
 def simulated_gpus(
-    directory: Path, simulation: str = "a100-80gb", *, mig: bool = True
+    directory: Path,
+    simulation: str = "a100-80gb",
+    *,
+    mig: bool = True,
+    resetter: Resetter = no_resetter,
 ) -> SimulatedGpus:
     """Make or open a simulated machine, with MIG on its first GPU unless told otherwise."""
     nvml = NvmlWith(simulator.load(directory, simulation))
@@ -158,6 +163,7 @@ def simulated_gpus(
         simulated=True,
         boot_id=partial(simulator.boot_id, directory),
         patience=Patience(limit_s=0.4, first_s=0.1, sleep=slept.append),
+        resetter=resetter,
     )
     machine = SimulatedGpus(directory=directory, nvml=nvml, driver=driver, slept_s=slept)
     if mig:

@@ -54,6 +54,12 @@ class StackNotFoundError(StackError):
     code = "stack-not-found"
 
 
+class UnknownLabelError(StackError):
+    """A mig-parted file has no layout of that label, or several and none was named."""
+
+    code = "unknown-label"
+
+
 class ModelNotFoundError(StackError):
     """A model file or folder that the stack file names does not exist."""
 
@@ -98,6 +104,24 @@ class UnknownGpuError(PlanningError):
     """A GPU that the stack file names is not in this machine."""
 
     code = "unknown-gpu"
+
+
+class NothingMatchedError(PlanningError):
+    """A layout is about none of the GPUs of this machine."""
+
+    code = "nothing-matched"
+
+
+class UnknownSliceError(PlanningError):
+    """A slice that was named to be destroyed is not there."""
+
+    code = "unknown-slice"
+
+
+class CheckpointError(PlanningError):
+    """A checkpoint cannot be restored: damaged, of another version, or not of this machine."""
+
+    code = "checkpoint-file"
 
 
 class ContradictionError(PlanningError):
@@ -182,6 +206,12 @@ class InsufficientResourcesError(DriverError):
     code = "insufficient-resources"
 
 
+class DriverHungError(DriverError):
+    """A call into the driver did not return; the driver is asked nothing more."""
+
+    code = "driver-hung"
+
+
 class ReadBackError(DriverError):
     """The driver reported success, but reading back shows something else."""
 
@@ -233,6 +263,42 @@ class StateMovedError(ApplyError):
     """The machine is no longer as it was when the plan was made."""
 
     code = "state-moved"
+
+
+class StackSlicesError(ApplyError):
+    """A slice of the running stack would go, which only ``gpuslice down`` may do."""
+
+    code = "stack-slices"
+
+
+class SlicesInUseError(ApplyError):
+    """A process that is no server of ours sits on a slice that would go."""
+
+    code = "slices-in-use"
+
+
+class ForeignSlicesError(ApplyError):
+    """Somebody else's slice lies where one of ours has to be."""
+
+    code = "foreign-slices"
+
+
+class MigModeChangeError(ApplyError):
+    """MIG mode would be switched on a GPU that others are using."""
+
+    code = "mig-mode-change"
+
+
+class GpuResetError(ApplyError):
+    """The MIG mode of a GPU only changes with a reset of it, which nobody has allowed."""
+
+    code = "gpu-reset"
+
+
+class HookError(ApplyError):
+    """A command before or after the change failed; ``details`` has its last lines."""
+
+    code = "hook-failed"
 
 
 class ChangeRunningError(ApplyError):

@@ -10,10 +10,14 @@ MODEL_NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
 PROFILES = st.sampled_from(["1g.10gb", "1g.10gb+me", "3g.40gb", "7g.80gb", "1g.24gb-me"])
 MEMORY = st.one_of(st.integers(1, 200_000), st.sampled_from(["18GiB", "17.5GiB", "19GB", "9 MiB"]))
 _NO_PLACEHOLDERS = "{}"  # in a command they would have to be known ones
+_NO_TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # refused in any text
 CHARACTERS = st.characters(
-    codec="utf-8", exclude_categories=["Cc", "Cs", "Cn"], exclude_characters=_NO_PLACEHOLDERS
+    codec="utf-8",
+    exclude_categories=["Cc", "Cs", "Cn"],
+    exclude_characters=_NO_PLACEHOLDERS + _NO_TURNING,
 )
 TEXTS = st.text(CHARACTERS, max_size=20)
+NAMES_OF_PRODUCTS = TEXTS.filter(lambda text: text.strip())
 SOURCES = st.sampled_from(["Qwen/Qwen3-4B", "./folder", "models/small.gguf", "gpt2", "a b/c"])
 VARIABLES = st.from_regex(r"[A-Z][A-Z_]{0,8}", fullmatch=True).map(lambda name: f"X{name}")
 
@@ -89,7 +93,7 @@ def stacks() -> st.SearchStrategy[dict[str, Any]]:
             "gpus": st.just("all") | st.lists(st.integers(0, 15), min_size=1, unique=True),
             "drain": st.lists(st.integers(0, 15), unique=True),
             "gateway": st.fixed_dictionaries({}, optional={"port": st.integers(1, 65535)}),
-            "prices": st.dictionaries(TEXTS, prices, max_size=3),
+            "prices": st.dictionaries(NAMES_OF_PRODUCTS, prices, max_size=3),
         },
     )
 

@@ -19,10 +19,12 @@ import typer
 
 from documents import DOCUMENTS, ROOT, anchors, blocks, inline_code, links, rows
 from gpuslice.cli.app import app
+from gpuslice.errors import UnknownLabelError
 from gpuslice.hardware import load_boards
 from gpuslice.stack.fleet import Fleet, FleetEntry, parse_fleet
 from gpuslice.stack.json_schema import stack_json_schema
 from gpuslice.stack.load import parse_stack
+from gpuslice.stack.mig_parted import parse_mig_config
 
 CLI: Any = typer.main.get_command(app)
 README = ROOT / "README.md"
@@ -34,6 +36,7 @@ SECTIONS = {
     "ModelEntry": "A model",
     "TargetEntry": "A throughput target",
     "GatewayEntry": "The gateway",
+    "HooksEntry": "Hooks",
     "PriceEntry": "Prices",
 }
 
@@ -88,6 +91,12 @@ def keys() -> Iterator[tuple[str, str, dict[str, Any]]]:
 KEYS = tuple(keys())
 
 
+def parse_any_layout(data: bytes, *, file: str) -> None:
+    """Read a mig-parted file for a layout that it does not have: that is its only problem."""
+    with pytest.raises(UnknownLabelError):
+        parse_mig_config(data, file=file, label="no such label")
+
+
 def test_the_documents_that_are_promised_exist() -> None:
     names = {str(path.relative_to(ROOT)) for path in DOCUMENTS}
 
@@ -96,7 +105,7 @@ def test_the_documents_that_are_promised_exist() -> None:
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
         "CHANGELOG.md",
-        *(f"docs/{name}.md" for name in ("quickstart", "concepts", "glossary", "errors")),
+        *(f"docs/{name}.md" for name in ("quickstart", "concepts", "glossary", "errors", "slices")),
         *(f"docs/{name}.md" for name in ("limitations", "stack-file", "hardware", "simulator")),
     } <= names
 
@@ -135,8 +144,12 @@ def test_enough_commands_are_found_to_mean_something() -> None:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
-def test_every_yaml_block_is_a_stack_or_a_fleet_that_loads(path: Path) -> None:
-    parsers = {"yaml stack": parse_stack, "yaml fleet": parse_fleet}
+def test_every_yaml_block_is_a_file_that_loads(path: Path) -> None:
+    parsers = {
+        "yaml stack": parse_stack,
+        "yaml fleet": parse_fleet,
+        "yaml mig-parted": parse_any_layout,
+    }
     for block in blocks(path):
         if block.info.startswith("yaml"):
             name = f"{path.name}, block at line {block.line}"
@@ -215,7 +228,7 @@ def test_every_room_has_its_purpose_in_the_architecture() -> None:
 
     documented = {row[0] for row in rows(ARCHITECTURE, heading="Rooms")}
 
-    assert documented == rooms | {"`errors.py`"}
+    assert documented == rooms | {"`errors.py`", "`private_files.py`"}
 
 
 def test_the_layers_are_those_that_are_enforced() -> None:

@@ -12,7 +12,6 @@ import logging
 import os
 import signal
 import socket
-import stat
 import sys
 import threading
 import time
@@ -29,6 +28,7 @@ from gpuslice.agent.supervisor import Supervisor
 from gpuslice.errors import AgentError, GpusliceError, RecordError
 from gpuslice.model.event import Event
 from gpuslice.model.machine import Machine
+from gpuslice.private_files import make_private_folder, open_own
 
 log = logging.getLogger("gpuslice.agent")
 
@@ -59,7 +59,7 @@ def _arguments() -> argparse.Namespace:
 
 def _serve(machine: Machine, *, resume: bool) -> int:
     make_private(machine.root)
-    lock = _lock(machine)
+    lock = hold_lock(machine)
     server: uvicorn.Server | None = None
 
     def leave() -> None:
@@ -94,19 +94,29 @@ def make_private(folder: Path) -> None:
     Raises:
         RecordError: It is a link, or belongs to somebody else.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.lstat()
-    if stat.S_ISLNK(found.st_mode) or found.st_uid != os.geteuid():
+    try:
+        make_private_folder(folder)
+    except OSError as error:
         raise RecordError(
-            f"{folder} is a link or belongs to another user.",
+            f"{folder} cannot be used: {error.strerror}.",
             hint="Remove it, or set GPUSLICE_HOME to a folder of your own.",
-        )
-    folder.chmod(0o700)
+        ) from error
 
 
-def _lock(machine: Machine) -> int:
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(machine.lock_file, flags, 0o600)
+def hold_lock(machine: Machine) -> int:
+    """Become the one agent of a machine; closing the descriptor that is returned ends it.
+
+    Raises:
+        AgentError: Another agent looks after it.
+        RecordError: The lock is a link or another user's.
+    """
+    try:
+        descriptor = open_own(machine.lock_file, os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        raise RecordError(
+            f"{machine.lock_file} cannot be used: {error.strerror}.",
+            hint="Remove it, or set GPUSLICE_HOME to a folder of your own.",
+        ) from error
     deadline = time.monotonic() + LOCK_TIMEOUT_S
     while not _locked(descriptor):
         # One that does not answer any more is on its way out; it is waited for.

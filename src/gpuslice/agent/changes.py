@@ -7,26 +7,49 @@ only what is still to be done, so they can be repeated.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from gpuslice.agent.around import (
+    hooks_around,
+    hooks_around_going,
+    hooks_around_undoing,
+    make_up_for_hooks,
+)
 from gpuslice.agent.launches import lease_ports
+from gpuslice.agent.node import Node
 from gpuslice.agent.preflight import check_before
+from gpuslice.agent.refusing import check_others
 from gpuslice.agent.supervisor import Supervisor
 from gpuslice.agent.waiting import Check, wait_until_ready
 from gpuslice.apply.record import Journal
+from gpuslice.apply.refusals import Refusal
 from gpuslice.apply.slices import Notebook, carry_out, undo
 from gpuslice.model.demand import ReplicaId
-from gpuslice.model.desired import Change, PortLease, Record
+from gpuslice.model.desired import Change, Hooks, PortLease, Record
 from gpuslice.model.event import Event, EventKind, Report
-from gpuslice.model.gpu import Slice
+from gpuslice.model.gpu import Observed, Slice
 from gpuslice.model.plan import Owned
 from gpuslice.model.server import RunningServer
-from gpuslice.planner.ordering.steps import DestroySlice, EnableMig, by_hand, describe, steps
+from gpuslice.planner.ordering.steps import (
+    DestroySlice,
+    DisableMig,
+    EnableMig,
+    Step,
+    by_hand,
+    describe,
+    steps,
+)
 from gpuslice.runtime.ports import free_port
 
 
-def bring_up(supervisor: Supervisor, change: Change, report: Report, check: Check) -> None:
+def bring_up(
+    supervisor: Supervisor,
+    change: Change,
+    report: Report,
+    check: Check,
+    allow: Collection[str] = (),
+) -> None:
     """Carry out a plan and bring every server and the gateway up. Leaves the journal open.
 
     Servers on slices that stay, and whose launch has not changed, are not touched.
@@ -36,21 +59,24 @@ def bring_up(supervisor: Supervisor, change: Change, report: Report, check: Chec
         change: What is wanted, by which plan.
         report: Where progress goes.
         check: Raises to stop the change.
+        allow: Names of the refusals that are lifted.
 
     Raises:
         GpusliceError: It failed. The journal is open: `roll_back` undoes what was done.
     """
     node = supervisor.node
     before = node.read_record()
-    check_before(node, before, change)
-    notebook = Notebook(node.store, before)
+    check_before(node, before, change, allow)
+    todo, stack = steps(change.plan), change.desired.stack
+    notebook = Notebook(node.store, before, allow=tuple(sorted(allow)), hooks=change.desired.hooks)
     record = replace(_record(before, change), owned=_staying(before, change))
-    supervisor.gateway.refresh(record)
-    _stop_leaving(supervisor, change, report)
-    node.store.write_record(record)
-    created = carry_out(steps(change.plan), node.driver, notebook, report, check)
-    record = replace(record, owned=(*record.owned, *_owned(change.desired.stack, created)))
-    node.store.write_record(record)
+    with hooks_around(notebook, todo, node.driver.read(), report, stack):
+        supervisor.gateway.refresh(record)
+        _stop_leaving(supervisor, change, report)
+        node.store.write_record(record)
+        created = carry_out(todo, node.driver, notebook, report, check, another=node.another_driver)
+        record = replace(record, owned=(*record.owned, *_owned(stack, created)))
+        node.store.write_record(record)
     wait_until_ready(supervisor, record, report, check)
 
 
@@ -59,31 +85,47 @@ def commit(supervisor: Supervisor) -> None:
     supervisor.node.store.end_journal()
 
 
-def roll_back(supervisor: Supervisor, report: Report) -> bool:
+def roll_back(supervisor: Supervisor, report: Report, allow: Collection[str] = ()) -> bool:
     """Undo the change under way, if there is one.
 
     Servers of the stack before are started again by the agent's next look.
+
+    Args:
+        supervisor: The machine.
+        report: Where progress goes.
+        allow: Names of the refusals that are lifted, besides those the change itself had lifted.
 
     Returns:
         True when there was something to undo.
 
     Raises:
+        ForeignSlicesError: Somebody else's slice lies where one of ours was.
         ApplyError: Something could not be undone; the journal stays.
     """
     node = supervisor.node
+    make_up_for_hooks(node, report)
     journal = node.store.read_journal()
     if journal is None:
         return False
     before = _of_this_boot(journal, node.driver.boot_id())
     _stop_unwanted(supervisor, before, report)
-    node.store.write_record(undo(replace(journal, before=before), node.driver, report))
+    finish = _finishing(node, before)
+    with hooks_around_undoing(node, journal, report):
+        whole = replace(journal, before=before)
+        record = undo(whole, node.driver, report, allow=allow, finish=finish)
+        node.store.write_record(record)
     node.store.end_journal()
     report(Event(kind=EventKind.UNDO, text="everything is as it was before"))
     return True
 
 
 def take_down(
-    supervisor: Supervisor, report: Report, *, slices: bool = False, mig_off: bool = False
+    supervisor: Supervisor,
+    report: Report,
+    *,
+    slices: bool = False,
+    mig_off: bool = False,
+    allow: Collection[str] = (),
 ) -> None:
     """Stop servers and gateway; if asked, remove our slices and switch MIG mode off.
 
@@ -92,24 +134,64 @@ def take_down(
         report: Where progress goes.
         slices: Destroy the slices that are ours.
         mig_off: Also switch MIG mode off on their GPUs, where nothing else lies on them.
+        allow: Names of the refusals that are lifted.
 
     Raises:
+        SlicesInUseError: A process that is not ours sits on a slice that would go.
+        MigModeChangeError: Others use a GPU whose mode would change.
+        HookError: A hook failed.
         DriverError: A slice or a mode could not be changed; what was done stays done, and running
             it again goes on.
     """
     node = supervisor.node
+    observed, record = node.driver.read(), node.read_record()
+    going = leaving(record, observed, slices=slices, mig_off=mig_off)
+    check_others(node, going, observed, allow)
     node.store.end_journal()
-    record = node.read_record()
-    gpus = {owned.slice.gpu_uuid for owned in record.owned} | set(record.mig_enabled)
-    _stop(supervisor, node.runtime.list(), report)
-    node.machine.gateway_file.unlink(missing_ok=True)  # it holds keys
+    stack = record.desired.stack if record.desired else ""
+    hooks = record.desired.hooks if record.desired else Hooks()
+    with hooks_around_going(node, hooks, going, report, stack):
+        _stop(supervisor, node.runtime.list(), report)
+        node.machine.gateway_file.unlink(missing_ok=True)  # it holds keys
+        if mig_off:  # so that a second run, when slices are forgotten, still knows which GPUs
+            gpus = {owned.slice.gpu_uuid for owned in record.owned}
+            record = replace(record, mig_enabled=tuple(sorted({*record.mig_enabled, *gpus})))
+        record = replace(record, desired=None, hooks_due=node.read_record().hooks_due)
+        node.store.write_record(record)
+        if slices or mig_off:
+            _destroy_owned(supervisor, record, going, report)
+        if mig_off:
+            _disable_mig(supervisor, report, allow)
+
+
+def leaving(record: Record, observed: Observed, *, slices: bool, mig_off: bool) -> tuple[Step, ...]:
+    """Say which slices and modes `take_down` would change, in order.
+
+    Args:
+        record: What is recorded about the machine.
+        observed: Its GPUs.
+        slices: As for `take_down`.
+        mig_off: As for `take_down`.
+    """
+    if not (slices or mig_off):
+        return ()
     stack = record.desired.stack if record.desired else None
-    record = replace(record, desired=None)
-    node.store.write_record(record)
-    if slices or mig_off:
-        _destroy_owned(supervisor, record, stack, report)
+    # Those without a stack were made by themselves, with `gpuslice slices`, and stay.
+    ours = [o for o in record.owned if o.stack and stack in (None, o.stack)]
+    there = {s.key: s for gpu in observed.gpus for s in gpu.slices}
+    gone = [there[o.slice] for o in ours if o.slice in there]
+    steps_: list[Step] = [DestroySlice(slice=s) for s in gone]
     if mig_off:
-        _disable_mig(supervisor, gpus, report)
+        gpus = {o.slice.gpu_uuid for o in record.owned} | set(record.mig_enabled)
+        steps_ += [
+            DisableMig(gpu_uuid=gpu.uuid)
+            for gpu in observed.gpus
+            if gpu.uuid in gpus
+            and gpu.mig is not None
+            and gpu.mig.current
+            and all(s in gone for s in gpu.slices)
+        ]
+    return tuple(steps_)
 
 
 def _record(before: Record, change: Change) -> Record:
@@ -171,40 +253,51 @@ def _stop(supervisor: Supervisor, processes: tuple[RunningServer, ...], report: 
 
 
 def _destroy_owned(
-    supervisor: Supervisor, record: Record, stack: str | None, report: Report
+    supervisor: Supervisor, record: Record, going: Sequence[Step], report: Report
 ) -> None:
-    """Destroy the slices of a stack (of every one where none ran), forgetting each as it goes."""
+    """Destroy the slices that go, forgetting each as it goes, and those that are gone already."""
     node = supervisor.node
     observed = node.driver.read()
-    there = {s.key: s for gpu in observed.gpus for s in gpu.slices}
-    for owned in record.owned:
-        if stack not in (None, owned.stack):
+    there = {s.key for gpu in observed.gpus for s in gpu.slices}
+    for step in going:
+        if not isinstance(step, DestroySlice):
             continue
-        if slice_ := there.get(owned.slice):
-            step = DestroySlice(slice=slice_)
-            text = describe(step, observed.gpus)
-            report(Event(kind=EventKind.STEP, text=text, by_hand=by_hand(step, observed)))
-            node.driver.destroy_slice(slice_)
-        record = replace(record, owned=tuple(o for o in record.owned if o != owned))
+        text = describe(step, observed.gpus)
+        report(Event(kind=EventKind.STEP, text=text, by_hand=by_hand(step, observed)))
+        node.driver.destroy_slice(step.slice)
+        there.discard(step.slice.key)
+        record = replace(record, owned=tuple(o for o in record.owned if o.slice in there))
         node.store.write_record(record)
+    node.store.write_record(
+        replace(record, owned=tuple(o for o in record.owned if o.slice in there))
+    )
 
 
-def _disable_mig(supervisor: Supervisor, uuids: set[str], report: Report) -> None:
-    """Switch MIG off on these GPUs, except where somebody else's slices lie."""
+def _disable_mig(supervisor: Supervisor, report: Report, allow: Collection[str]) -> None:
+    """Switch MIG off where we may, except where somebody else's slices lie."""
     node = supervisor.node
-    for gpu in node.driver.read().gpus:
-        if gpu.uuid not in uuids or gpu.mig is None or not gpu.mig.current:
+    observed, record = node.driver.read(), node.read_record()
+    for gpu in observed.gpus:
+        if gpu.uuid not in record.mig_enabled or gpu.mig is None or not gpu.mig.current:
             continue
         if gpu.slices:
             lying = ", ".join(f"{s.profile} at {s.placement}" for s in gpu.slices)
             text = f"GPU {gpu.index}: MIG mode stays on: {lying} belong to somebody else"
             report(Event(kind=EventKind.NOTE, text=text))
             continue
-        typed = f"nvidia-smi -i {gpu.index} -mig 0"
-        report(Event(kind=EventKind.STEP, text=f"GPU {gpu.index}: disable MIG mode", by_hand=typed))
-        node.driver.set_mig_mode(gpu.uuid, enabled=False)
-    record = node.read_record()
+        step = DisableMig(gpu_uuid=gpu.uuid)
+        text = describe(step, observed.gpus)
+        report(Event(kind=EventKind.STEP, text=text, by_hand=by_hand(step, observed)))
+        reset = Refusal.GPU_RESET in allow
+        node.driver.set_mig_mode(gpu.uuid, enabled=False, reset=reset)
     node.store.write_record(replace(record, mig_enabled=()))
+
+
+def _finishing(node: Node, before: Record) -> str:
+    """Say which command finishes an undoing that could not be finished."""
+    command = "gpuslice down" if before.desired is None else "gpuslice up"
+    simulation = node.machine.simulation
+    return f"{command} --simulate {simulation}" if simulation else command
 
 
 def _of_this_boot(journal: Journal, boot_id: str) -> Record:

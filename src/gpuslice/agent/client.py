@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -22,11 +23,13 @@ from typing import Any
 
 from gpuslice.agent.socket_path import reachable
 from gpuslice.agent.status import AgentStatus, status_from_json
-from gpuslice.errors import AgentError, GpusliceError
+from gpuslice.errors import AgentError, GpusliceError, RecordError
 from gpuslice.model.event import Event, EventKind
 from gpuslice.model.machine import Machine
+from gpuslice.private_files import make_private_folder, open_own
 
 START_TIMEOUT_S = 30.0
+_CREDENTIALS = struct.Struct("3i")  # struct ucred of Linux: pid, user, group
 
 
 class RemoteError(GpusliceError):
@@ -100,9 +103,11 @@ def ensure_agent(machine: Machine) -> AgentClient:
 def agent_holds(machine: Machine) -> bool:
     """Tell whether an agent is alive, even when its socket does not answer."""
     try:
-        descriptor = os.open(machine.lock_file, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = open_own(machine.lock_file, os.O_RDWR)
     except FileNotFoundError:
         return False
+    except OSError as error:
+        raise _untrusted(machine.lock_file, error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -121,12 +126,11 @@ def wait_until_gone(machine: Machine, *, timeout_s: float = 30.0) -> None:
 
 
 def _start(machine: Machine) -> subprocess.Popen[bytes]:
-    machine.log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    log_to = _own_log(machine)
     command = [sys.executable, "-m", "gpuslice.agent", "--root", str(machine.root)]
     if machine.simulated:
         command += ["--simulate", machine.simulation]
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(machine.agent_log, flags, 0o600), "ab") as log:
+    with os.fdopen(log_to, "ab") as log:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -135,6 +139,23 @@ def _start(machine: Machine) -> subprocess.Popen[bytes]:
             start_new_session=True,
             cwd="/",
         )
+
+
+def _own_log(machine: Machine) -> int:
+    """Open the agent's log, in folders that are ours: the agent's first words are to be seen."""
+    try:
+        make_private_folder(machine.root)
+        make_private_folder(machine.log_dir)
+        return open_own(machine.agent_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    except OSError as error:
+        raise _untrusted(Path(error.filename or machine.agent_log), error) from error
+
+
+def _untrusted(path: Path, error: OSError) -> RecordError:
+    return RecordError(
+        f"{path} cannot be used: {error.strerror}.",
+        hint="Remove it, or set GPUSLICE_HOME to a folder of your own.",
+    )
 
 
 def _wait_until_up(client: AgentClient, machine: Machine, process: subprocess.Popen[bytes]) -> None:
@@ -171,6 +192,24 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.settimeout(self._timeout_s)
         with reachable(self._path) as path:
             self.sock.connect(path)
+        _check_peer(self.sock, self._path)
+
+
+def _check_peer(connected: socket.socket, path: Path) -> None:
+    """Refuse to talk to another user's process that listens where our agent should.
+
+    The kernel noted who it is when it began to listen, so nothing can change in between.
+
+    Raises:
+        AgentError: It is another user's.
+    """
+    found = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _pid, user, _group = _CREDENTIALS.unpack(found)
+    if user != os.geteuid():
+        raise AgentError(
+            f"What listens on {path} belongs to user {user}, not to you.",
+            hint="Run gpuslice as that user, or set GPUSLICE_HOME to a folder of your own.",
+        )
 
 
 @contextmanager

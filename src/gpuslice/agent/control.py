@@ -23,6 +23,7 @@ from starlette.types import Receive, Scope, Send
 
 from gpuslice.agent.client import event_to_json
 from gpuslice.agent.daemon import Daemon
+from gpuslice.agent.slice_changes import SliceChange
 from gpuslice.agent.status import status_to_json
 from gpuslice.errors import GpusliceError
 from gpuslice.model.desired import Change
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 HEARTBEAT_S = 1.0
 
 _CHANGE: TypeAdapter[Change] = TypeAdapter(Change)
+_SLICE_CHANGE: TypeAdapter[SliceChange] = TypeAdapter(SliceChange)
 
 Work = Callable[[Report, threading.Event], None]
 """A change: where its events go, and what is set when its asker has gone away."""
@@ -52,28 +54,44 @@ def application(daemon: Daemon) -> Starlette:
     async def up(request: Request) -> Response:
         asked = await request.json()
         change = _CHANGE.validate_python(asked["change"])
-        detach = bool(asked["detach"])
-        return _Stream(daemon, lambda report, gone: daemon.up(change, report, gone, detach=detach))
+        detach, allow = bool(asked["detach"]), _allowed(asked)
+        return _Stream(
+            daemon,
+            lambda report, gone: daemon.up(change, report, gone, detach=detach, allow=allow),
+        )
 
     async def down(request: Request) -> Response:
         asked = await request.json()
         slices, mig_off = bool(asked["slices"]), bool(asked["mig_off"])
+        allow = _allowed(asked)
         return _Stream(
-            daemon, lambda report, _: daemon.down(report, slices=slices, mig_off=mig_off)
+            daemon,
+            lambda report, _: daemon.down(report, slices=slices, mig_off=mig_off, allow=allow),
         )
 
-    async def recover(_request: Request) -> Response:
-        return _Stream(daemon, lambda report, _: daemon.recover(report), leave=False)
+    async def slices(request: Request) -> Response:
+        change = _SLICE_CHANGE.validate_python(await request.json())
+        return _Stream(daemon, lambda report, gone: daemon.slices(change, report, gone))
+
+    async def recover(request: Request) -> Response:
+        allow = _allowed(await request.json())
+        return _Stream(daemon, lambda report, _: daemon.recover(report, allow=allow), leave=False)
 
     return Starlette(
         routes=[
             Route("/v1/status", status),
             Route("/v1/up", up, methods=["POST"]),
             Route("/v1/down", down, methods=["POST"]),
+            Route("/v1/slices", slices, methods=["POST"]),
             Route("/v1/recover", recover, methods=["POST"]),
             Route("/v1/cancel", cancel, methods=["POST"]),
         ]
     )
+
+
+def _allowed(asked: dict[str, Any]) -> tuple[str, ...]:
+    """Read the names of the refusals that are lifted; a name nobody knows lifts nothing."""
+    return tuple(str(name) for name in asked.get("allow", ()))
 
 
 class _Stream(Response):

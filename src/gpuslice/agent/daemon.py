@@ -11,10 +11,11 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 from gpuslice.agent.changes import bring_up, commit, roll_back, take_down
+from gpuslice.agent.slice_changes import SliceChange, change_slices
 from gpuslice.agent.status import AgentStatus
 from gpuslice.agent.supervisor import Supervisor
 from gpuslice.errors import ChangeRunningError, GpusliceError, InterruptedChangeError
@@ -69,14 +70,14 @@ class Daemon:
                 self._turn.release()
             rounds += 1
 
-    def recover(self, report: Report) -> None:
+    def recover(self, report: Report, *, allow: Collection[str] = ()) -> None:
         """Undo what an earlier agent left half done, then look after what is recorded.
 
         The agent stays a while even with nothing to look after: whoever asked for this has more
         to ask.
         """
         with self._change("undoing an interrupted change"):
-            roll_back(self._supervisor, report)
+            roll_back(self._supervisor, report, allow)
 
     def stop(self) -> None:
         """End the loop; servers keep running."""
@@ -95,7 +96,13 @@ class Daemon:
         )
 
     def up(
-        self, change: Change, report: Report, cancelled: threading.Event, *, detach: bool
+        self,
+        change: Change,
+        report: Report,
+        cancelled: threading.Event,
+        *,
+        detach: bool,
+        allow: Collection[str] = (),
     ) -> None:
         """Bring a stack up; in the foreground, stay until cancelled and then undo it.
 
@@ -104,6 +111,7 @@ class Daemon:
             report: Where progress goes.
             cancelled: Set by the asker's going away, or by `cancel`.
             detach: False for a stack that ends with its asker.
+            allow: Names of the refusals that are lifted.
 
         Raises:
             ChangeRunningError: Another change is under way, or a foreground stack runs.
@@ -112,11 +120,12 @@ class Daemon:
         with self._change(f"bringing up {change.desired.stack}"):
             self._cancelled = cancelled
             self._ended.clear()
-            roll_back(self._supervisor, report)
+            roll_back(self._supervisor, report, allow)
             if self._supervisor.node.read_record().desired is not None and not detach:
                 report(_note("the stack runs detached already and stays so"))
                 detach = True
-            self._bring_up(change, report)
+            with self._undone_on_failure(report, allow):
+                bring_up(self._supervisor, change, report, self._check, allow)
             self._foreground = not detach
             if detach:
                 commit(self._supervisor)
@@ -124,12 +133,33 @@ class Daemon:
         if not detach:
             self._stay(report)
 
-    def down(self, report: Report, *, slices: bool, mig_off: bool) -> None:
+    def slices(self, change: SliceChange, report: Report, cancelled: threading.Event) -> None:
+        """Change slices without a stack; the change stands when this returns.
+
+        Args:
+            change: What is wanted.
+            report: Where progress goes.
+            cancelled: Set by the asker's going away, or by `cancel`.
+
+        Raises:
+            ChangeRunningError: Another change is under way, or a foreground stack runs.
+            GpusliceError: It failed or was refused, and everything is as it was before.
+        """
+        with self._change("changing slices"):
+            self._cancelled = cancelled
+            roll_back(self._supervisor, report, change.allow)
+            with self._undone_on_failure(report, ()):
+                change_slices(self._supervisor, change, report, self._check)
+        report(Event(kind=EventKind.READY, text="the slices are as planned"))
+
+    def down(
+        self, report: Report, *, slices: bool, mig_off: bool, allow: Collection[str] = ()
+    ) -> None:
         """Take the stack down, also one that is in the foreground of another terminal."""
         with self._change("taking down", ends_foreground=True):
             if not self._foreground:
-                roll_back(self._supervisor, report)
-            take_down(self._supervisor, report, slices=slices, mig_off=mig_off)
+                roll_back(self._supervisor, report, allow)
+            take_down(self._supervisor, report, slices=slices, mig_off=mig_off, allow=allow)
             self._foreground = False
             self._ended.set()
 
@@ -137,14 +167,16 @@ class Daemon:
         """Stop the change under way, or the foreground stack, and undo it."""
         self._cancelled.set()
 
-    def _bring_up(self, change: Change, report: Report) -> None:
+    @contextmanager
+    def _undone_on_failure(self, report: Report, allow: Collection[str]) -> Iterator[None]:
+        """Undo what was done when a change fails, however it does."""
         try:
-            bring_up(self._supervisor, change, report, self._check)
+            yield
         except BaseException as error:
             if self._supervisor.node.store.read_journal() is not None:  # else nothing was touched
                 text = error.message if isinstance(error, GpusliceError) else repr(error)
                 report(Event(kind=EventKind.UNDO, text=f"{text} Undoing."))
-                roll_back(self._supervisor, report)
+                roll_back(self._supervisor, report, allow)
             raise
 
     def _stay(self, report: Report) -> None:
@@ -200,7 +232,9 @@ class Daemon:
 
     def _check(self) -> None:
         if self._cancelled.is_set():
-            raise InterruptedChangeError("Interrupted.", hint="Run `gpuslice up` to try again.")
+            raise InterruptedChangeError(
+                "Interrupted.", hint="Run the command again when you are ready."
+            )
 
 
 def _note(text: str) -> Event:

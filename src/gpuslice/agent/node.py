@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gpuslice.agent.launches import Host
 from gpuslice.apply.record import RecordStore
@@ -16,6 +20,9 @@ from gpuslice.driver.api import Driver
 from gpuslice.model.desired import Record
 from gpuslice.model.machine import Machine, machine_slug
 from gpuslice.runtime.api import Runtime
+
+if TYPE_CHECKING:
+    from gpuslice.driver.nvml import NvmlDriver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +35,8 @@ class Node:
         runtime: Its processes.
         store: What is recorded about it.
         host: The machine around the GPUs.
+        another_driver: Opens a further driver of the same GPUs, for a thread of its own; None
+            where there is only the one.
     """
 
     machine: Machine
@@ -35,6 +44,7 @@ class Node:
     runtime: Runtime
     store: RecordStore
     host: Host
+    another_driver: Callable[[], AbstractContextManager[Driver]] | None = None
 
     def read_record(self) -> Record:
         """Read what is recorded, without the slices of an earlier life of the driver.
@@ -89,6 +99,7 @@ def open_node(machine: Machine) -> Node:
         runtime=ProcessRuntime(machine),
         store=record_store(machine),
         host=Host(python=sys.executable, cpu_count=os.cpu_count() or 1),
+        another_driver=partial(open_driver, machine),
     )
 
 
@@ -97,7 +108,7 @@ def record_store(machine: Machine) -> RecordStore:
     return RecordStore(machine.record_file, machine.journal_file)
 
 
-def open_driver(machine: Machine) -> Driver:
+def open_driver(machine: Machine) -> NvmlDriver:
     """Open the real driver, or the simulator where the machine is simulated.
 
     Raises:

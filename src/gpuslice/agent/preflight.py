@@ -7,18 +7,30 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from gpuslice.agent.node import Node
-from gpuslice.errors import AgentError, EngineMissingError, ModelNotFoundError, StateMovedError
+from gpuslice.agent.refusing import check_others
+from gpuslice.apply.hooks import check_hooks
+from gpuslice.apply.refusals import Refusal, refuse
+from gpuslice.errors import AgentError, EngineMissingError, ModelNotFoundError
 from gpuslice.model.desired import Change, Desired, DesiredModel, Record
+from gpuslice.model.gpu import Observed
 from gpuslice.model.server import Role
 from gpuslice.planner.fingerprint import fingerprint
+from gpuslice.planner.ordering.steps import steps
 from gpuslice.runtime.ports import check_port_free
 
 
-def check_before(node: Node, before: Record, change: Change) -> None:
-    """Refuse a change that cannot succeed.
+def check_before(node: Node, before: Record, change: Change, allow: Collection[str] = ()) -> None:
+    """Refuse a change that cannot succeed, or that would disturb others and may not.
+
+    Args:
+        node: The machine.
+        before: What is recorded about it.
+        change: What is wanted.
+        allow: Names of the refusals that are lifted.
 
     Raises:
         StateMovedError: The GPUs are not as they were when the plan was made.
@@ -26,12 +38,17 @@ def check_before(node: Node, before: Record, change: Change) -> None:
         ModelNotFoundError: A model file is gone.
         EngineMissingError: An engine is not installed.
         PortInUseError: Somebody listens on the gateway's port.
+        HookError: The program of a hook is not there.
+        ApplyError: Of the class of a refusal that is not lifted.
     """
-    _check_unmoved(node, change)
+    observed = node.driver.read()
+    _check_unmoved(observed, change, allow)
     _check_one_stack(before, change.desired)
     for model in change.desired.models:
         check_model(model)
     _check_gateway_port(node, change.desired)
+    check_hooks(change.desired.hooks)
+    check_others(node, steps(change.plan), observed, allow)
 
 
 def check_model(model: DesiredModel) -> None:
@@ -58,11 +75,13 @@ def check_model(model: DesiredModel) -> None:
     raise EngineMissingError(f"{model.name}: {missing} is not installed here.", hint=remedy)
 
 
-def _check_unmoved(node: Node, change: Change) -> None:
-    if fingerprint(node.driver.read()) != change.plan.fingerprint:
-        raise StateMovedError(
+def _check_unmoved(observed: Observed, change: Change, allow: Collection[str]) -> None:
+    if fingerprint(observed) != change.plan.fingerprint:
+        refuse(
+            Refusal.STATE_MOVED,
             "The GPUs are no longer as they were when the plan was made; nothing was changed.",
-            hint="Run `gpuslice plan` and look again.",
+            allow=allow,
+            otherwise="Run `gpuslice plan` and look again",
         )
 
 

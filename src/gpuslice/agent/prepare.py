@@ -19,7 +19,7 @@ from gpuslice.errors import NoRoomError, UnknownGpuError
 from gpuslice.hardware import MIG_PRODUCTS
 from gpuslice.model.certificate import FrontierPoint
 from gpuslice.model.demand import Demand, ReplicaId, Rules
-from gpuslice.model.desired import Desired, DesiredGateway, DesiredModel, Record
+from gpuslice.model.desired import Desired, DesiredGateway, DesiredModel, Hooks, Record
 from gpuslice.model.gpu import Observed
 from gpuslice.planner.admission import check_demands, choose_gpus
 from gpuslice.planner.check import check_plan
@@ -145,6 +145,11 @@ def resolve(loaded: LoadedStack) -> Desired:
             host=stack.gateway.host,
             port=stack.gateway.port,
             api_keys_file=str((loaded.folder / keys).absolute()) if keys else "",
+        ),
+        hooks=Hooks(
+            before=stack.hooks.before,
+            after=stack.hooks.after,
+            timeout_s=stack.hooks.timeout_s,
         ),
     )
 

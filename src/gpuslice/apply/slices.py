@@ -1,35 +1,36 @@
-"""Carry out the steps of a plan on the GPUs, and the way back.
+"""Carry out the steps of a plan on the GPUs.
 
-Model: a change is a list of steps, each legal when its turn comes. Before a step its *intention* is
-written to the journal and synced; after the driver has read the result back, the intention becomes
-a deed. Undoing walks the journal backwards and asks the world, not the journal, what is there:
+Model: a change is a list of steps, each legal when its turn comes. Before anything is touched the
+journal is given every GPU concerned as it is, and all that is to be done. Before a step its
+*intention* is written and synced; after it the driver has read its own work back, the whole GPU is
+read and compared with what the step should have left, and only then the intention becomes a *deed*.
 
-* an intended or done creation is undone by destroying what lies at that placement, if anything;
-* an intended or done destruction is undone by creating the same profile at the same placement, if
-  nothing lies there;
-* an intended or done switch of MIG mode on is undone by switching it off, if it is on and empty,
-  and one off by switching it on, if it is off.
+GPUs are independent: with a driver for each, their steps run side by side
+(`gpuslice.apply.lanes`). The way back is `gpuslice.apply.undo`.
 
-Each of them does nothing when there is nothing to do, so undoing may itself be killed and
-repeated from the start, and a kill between a deed and its note in the journal does no harm.
-Placements are explicit everywhere, so what comes back is what was there.
+*Threads and drivers.* NVML is thread-safe ("NVML is thread-safe so it is safe to make simultaneous
+NVML calls from multiple threads", NVML API Reference, "Overview"), and `nvmlInit` counts its
+callers. A `Driver` is not: it keeps readings and a geometry. So each thread has a driver of its own
+over the one library, and none is shared.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field
 from typing import assert_never
 
-from gpuslice.apply.record import Entry, Journal, RecordStore
+from gpuslice.apply.lanes import Lanes, lanes_of
+from gpuslice.apply.layouts import Expected, as_expected, check_as_expected
+from gpuslice.apply.notebook import Notebook, entry_of
+from gpuslice.apply.refusals import Refusal, refuse
+from gpuslice.apply.undo import undo
 from gpuslice.driver.api import Driver
-from gpuslice.errors import ApplyError, DriverError
+from gpuslice.errors import DriverError, InsufficientResourcesError, ResetRequiredError
 from gpuslice.model.demand import ReplicaId
-from gpuslice.model.desired import Record
 from gpuslice.model.event import Event, EventKind, Report
-from gpuslice.model.geometry import Placement
-from gpuslice.model.gpu import Gpu, Slice
-from gpuslice.model.plan import Owned, PlannedSlice
+from gpuslice.model.gpu import Observed, Slice
 from gpuslice.planner.ordering.steps import (
     CreateSlice,
     DestroySlice,
@@ -38,29 +39,10 @@ from gpuslice.planner.ordering.steps import (
     Step,
     by_hand,
     describe,
+    gpu_of,
 )
 
-
-class Notebook:
-    """The journal of the change under way. One change owns it; every note is on disk at once."""
-
-    def __init__(self, store: RecordStore, before: Record) -> None:
-        self._store = store
-        self.journal = Journal(before=before)
-        store.write_journal(self.journal)
-
-    def intend(self, entry: Entry) -> None:
-        """Note what is about to be done."""
-        self._replace((*self.journal.entries, entry))
-
-    def confirm(self) -> None:
-        """Note that the last intention has become a deed."""
-        *earlier, last = self.journal.entries
-        self._replace((*earlier, replace(last, done=True)))
-
-    def _replace(self, entries: tuple[Entry, ...]) -> None:
-        self.journal = replace(self.journal, entries=entries)
-        self._store.write_journal(self.journal)
+__all__ = ["Notebook", "carry_out", "undo"]
 
 
 def carry_out(
@@ -69,161 +51,133 @@ def carry_out(
     notebook: Notebook,
     report: Report,
     check: Callable[[], None],
+    *,
+    another: Callable[[], AbstractContextManager[Driver]] | None = None,
 ) -> tuple[tuple[Slice, ReplicaId | None], ...]:
-    """Carry out the steps in order.
+    """Carry out the steps, each GPU's in order.
 
     Args:
         steps: From the plan, each legal when its turn comes.
         driver: What they are carried out with.
         notebook: Where each step is noted before and after.
-        report: Where progress goes.
+        report: Where progress goes; may be called from several threads.
         check: Called before each step; raises to stop the change (Ctrl-C).
+        another: Opens a further driver of the same machine, so that several GPUs are changed side
+            by side; without it they are changed one after the other.
 
     Returns:
-        Every created slice with the replica it is for.
+        Every created slice with the replica it is for, in the order of the steps.
 
     Raises:
+        ReadBackError: A GPU looks different after a step from what the step should have left.
+        GpuResetError: A mode only changes with a reset, which nobody has allowed.
         DriverError: A step failed; the journal says how far it came.
     """
-    observed = driver.read()
-    created: list[tuple[Slice, ReplicaId | None]] = []
-    for step in steps:
-        check()
-        notebook.intend(_entry(step))
-        report(
-            Event(
-                kind=EventKind.STEP,
-                text=describe(step, observed.gpus),
-                by_hand=by_hand(step, observed),
-            )
-        )
-        slice_ = _do(step, driver)
-        notebook.confirm()
-        if slice_ is not None and isinstance(step, CreateSlice):
-            created.append((slice_, step.replica))
-    return tuple(created)
-
-
-def undo(journal: Journal, driver: Driver, report: Report) -> Record:
-    """Bring the slices and modes back to what they were before the change.
-
-    Args:
-        journal: The change to undo.
-        driver: What it is undone with.
-        report: Where progress goes.
-
-    Returns:
-        The record as it was, with the instance ids of slices that had to be made anew.
-
-    Raises:
-        ApplyError: The hardware did not let go of something; says what is left. The journal is
-            still good for another try.
-    """
-    record = journal.before
-    failures: list[str] = []
-    for entry in reversed(journal.entries):
-        try:
-            record = _undo_entry(entry, driver, record, report)
-        except DriverError as error:
-            failures.append(f"{error.message} {error.hint}".strip())
-    if failures:
-        raise ApplyError(
-            "The change could not be undone completely.",
-            hint="Remove the cause and run `gpuslice down` again: it finishes the undoing.",
-            details=tuple(failures),
-        )
-    return record
-
-
-def _entry(step: Step) -> Entry:
-    match step:
-        case EnableMig(gpu_uuid=uuid):
-            return Entry(gpu_uuid=uuid, enabled_mig=True)
-        case DisableMig(gpu_uuid=uuid):
-            return Entry(gpu_uuid=uuid, disabled_mig=True)
-        case DestroySlice(slice=slice_):
-            return Entry(gpu_uuid=slice_.gpu_uuid, destroyed=slice_)
-        case CreateSlice(planned=planned):
-            return Entry(gpu_uuid=planned.gpu_uuid, created=planned)
-        case _:
-            assert_never(step)
-
-
-def _do(step: Step, driver: Driver) -> Slice | None:
-    match step:
-        case EnableMig(gpu_uuid=uuid):
-            driver.set_mig_mode(uuid, enabled=True)
-        case DisableMig(gpu_uuid=uuid):
-            driver.set_mig_mode(uuid, enabled=False)
-        case DestroySlice(slice=slice_):
-            driver.destroy_slice(slice_)
-        case CreateSlice(planned=planned):
-            return driver.create_slice(planned)
-        case _:
-            assert_never(step)
-    return None
-
-
-def _undo_entry(entry: Entry, driver: Driver, record: Record, report: Report) -> Record:
-    gpu = driver.read().gpu(entry.gpu_uuid)
-    if entry.created is not None:
-        _undo_creation(entry.created, gpu, driver, report)
-    elif entry.destroyed is not None:
-        return _undo_destruction(entry.destroyed, gpu, driver, record, report)
-    elif entry.enabled_mig and gpu.mig is not None and gpu.mig.current and not gpu.slices:
-        _say(report, f"GPU {gpu.index}: disable MIG mode again")
-        driver.set_mig_mode(gpu.uuid, enabled=False)
-    elif entry.disabled_mig and gpu.mig is not None and not gpu.mig.current:
-        _say(report, f"GPU {gpu.index}: enable MIG mode again")
-        driver.set_mig_mode(gpu.uuid, enabled=True)
-    return record
-
-
-def _undo_creation(planned: PlannedSlice, gpu: Gpu, driver: Driver, report: Report) -> None:
-    lying = _slice_at(gpu, planned.placement)
-    if lying is not None and lying.profile == planned.profile:
-        _say(report, f"GPU {gpu.index}: destroy {lying.profile} at {lying.placement}")
-        driver.destroy_slice(lying)
-
-
-def _undo_destruction(
-    slice_: Slice, gpu: Gpu, driver: Driver, record: Record, report: Report
-) -> Record:
-    lying = _slice_at(gpu, slice_.placement)
-    if lying is not None and lying.profile != slice_.profile:
-        raise DriverError(
-            f"GPU {gpu.index}: somebody else's {lying.profile} lies at {slice_.placement}, "
-            f"where {slice_.profile} was."
-        )
-    if lying is not None and lying.uuid is None and slice_.uuid is not None:
-        driver.destroy_slice(lying)  # killed between its two halves: the compute instance is gone
-        lying = None
-    if lying is None:
-        _say(report, f"GPU {gpu.index}: create {slice_.profile} at {slice_.placement} again")
-        lying = driver.create_slice(_as_planned(slice_, gpu))
-    return replace(record, owned=tuple(_renamed(owned, slice_, lying) for owned in record.owned))
-
-
-def _as_planned(slice_: Slice, gpu: Gpu) -> PlannedSlice:
-    profile = gpu.geometry.named(slice_.profile) if gpu.geometry else None
-    if profile is None:
-        raise DriverError(f"GPU {gpu.index} no longer offers {slice_.profile}.")
-    return PlannedSlice(
-        gpu_uuid=gpu.uuid,
-        placement=slice_.placement,
-        profile=profile.name,
-        profile_id=profile.id,
-        memory_mib=profile.memory_mib,
+    change = _Change(
+        steps=steps, observed=driver.read(), notebook=notebook, report=report, check=check
     )
+    lanes = lanes_of(steps)
+    gpus = tuple(change.observed.gpu(uuid) for uuid in lanes)
+    notebook.begin(gpus, steps, driver.boot_id())
+    if another is None or len(lanes) <= 1:
+        change.do(range(len(steps)), driver)
+    else:
+        opened = another
+
+        def work(numbers: Sequence[int], shared: Lanes) -> None:
+            with opened() as own:
+                change.do(numbers, own, shared)
+
+        Lanes(steps).run(work)
+    return change.created()
 
 
-def _renamed(owned: Owned, old: Slice, new: Slice) -> Owned:
-    return replace(owned, slice=new.key) if owned.slice == old.key else owned
+@dataclass(kw_only=True)
+class _Change:
+    """One change on its way. Owned by one call of `carry_out`; its threads share it.
 
+    Each GPU's ``expected`` and each step's ``made`` is written by one thread only.
+    """
 
-def _slice_at(gpu: Gpu, placement: Placement) -> Slice | None:
-    return next((s for s in gpu.slices if s.placement == placement), None)
+    steps: Sequence[Step]
+    observed: Observed
+    notebook: Notebook
+    report: Report
+    check: Callable[[], None]
+    expected: dict[str, Expected] = field(default_factory=dict)
+    made: dict[int, Slice] = field(default_factory=dict)
 
+    def do(self, numbers: Sequence[int], driver: Driver, lanes: Lanes | None = None) -> None:
+        """Do the steps of those numbers, waiting for others where that has to be."""
+        for number in numbers:
+            if lanes is not None and not lanes.begin(number):
+                return
+            self.check()
+            self._step(number, driver)
+            if lanes is not None:
+                lanes.end(number)
 
-def _say(report: Report, text: str) -> None:
-    report(Event(kind=EventKind.UNDO, text=text))
+    def created(self) -> tuple[tuple[Slice, ReplicaId | None], ...]:
+        """Every created slice with its replica, in the order of the steps."""
+        return tuple(
+            (self.made[number], step.replica)
+            for number, step in enumerate(self.steps)
+            if isinstance(step, CreateSlice)
+        )
+
+    def _step(self, number: int, driver: Driver) -> None:
+        step = self.steps[number]
+        uuid = gpu_of(step)
+        before = self.expected.get(uuid) or as_expected(self.observed.gpu(uuid))
+        noted = self.notebook.intend(entry_of(step))
+        text = describe(step, self.observed.gpus)
+        typed = by_hand(step, self.observed)
+        self.report(Event(kind=EventKind.STEP, text=text, by_hand=typed))
+        made = self._do(step, driver, noted)
+        after = before.after(step, made)
+        check_as_expected(after, driver.read_gpu(uuid))
+        self.expected[uuid] = after
+        if made is not None:
+            self.made[number] = made
+        self.notebook.confirm(noted, made=made.key if made else None)
+
+    def _do(self, step: Step, driver: Driver, noted: int) -> Slice | None:
+        match step:
+            case EnableMig(gpu_uuid=uuid):
+                self._switch(uuid, driver, enabled=True)
+            case DisableMig(gpu_uuid=uuid):
+                self._switch(uuid, driver, enabled=False)
+            case DestroySlice(slice=slice_):
+                driver.destroy_slice(slice_)
+            case CreateSlice():
+                return self._create(step, driver, noted)
+            case _:
+                assert_never(step)
+        return None
+
+    def _switch(self, uuid: str, driver: Driver, *, enabled: bool) -> None:
+        allow = self.notebook.journal.allow
+        try:
+            driver.set_mig_mode(uuid, enabled=enabled, reset=Refusal.GPU_RESET in allow)
+        except ResetRequiredError as error:
+            refuse(
+                Refusal.GPU_RESET,
+                error.message,
+                allow=allow,
+                otherwise=error.hint.rstrip("."),
+                details=error.details,
+            )
+            raise
+
+    def _create(self, step: CreateSlice, driver: Driver, noted: int) -> Slice:
+        try:
+            return driver.create_slice(step.planned)
+        except InsufficientResourcesError:
+            # A whole slice at its place came meanwhile and is not ours; half of one is what the
+            # driver could not take down again, and is.
+            with suppress(DriverError):
+                gpu = driver.read_gpu(step.planned.gpu_uuid)
+                lying = [s for s in gpu.slices if s.placement == step.planned.placement]
+                if lying and lying[0].compute_instance_id is not None:
+                    self.notebook.refuse(noted)
+            raise

@@ -11,7 +11,16 @@ from typing import Annotated
 
 import typer
 
-from gpuslice.cli import asking, hardware, planning, running, simulating, stackfile, watching
+from gpuslice.cli import (
+    asking,
+    hardware,
+    planning,
+    running,
+    simulating,
+    slices,
+    stackfile,
+    watching,
+)
 
 app = typer.Typer(
     name="gpuslice",
@@ -51,6 +60,7 @@ app.command(rich_help_panel=_WATCH)(watching.top)
 app.command(rich_help_panel=_WATCH)(watching.logs)
 app.command(rich_help_panel=_WATCH)(planning.cost)
 app.command(rich_help_panel=_MORE)(stackfile.schema)
+app.add_typer(slices.app, name="slices", rich_help_panel=_RUN)
 app.add_typer(simulating.app, name="simulate", rich_help_panel=_MORE)
 
 

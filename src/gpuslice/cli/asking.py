@@ -74,16 +74,18 @@ def _names(desired: Desired, wanted: str, *, all_models: bool) -> list[str]:
 
 
 def _one(endpoint: Endpoint, model: str, question: Question) -> None:
+    from rich.text import Text
+
     from gpuslice.cli.chat import stream_answer
-    from gpuslice.cli.console import err
+    from gpuslice.cli.console import err, harmless
 
     answer = None
     for answer in stream_answer(endpoint, model, question):
-        sys.stdout.write(answer.piece)
+        sys.stdout.write(harmless(answer.piece))
         sys.stdout.flush()
     sys.stdout.write("\n")
     if answer is not None:
-        err().print(f"[dim]{answer.summary}[/]")
+        err().print(Text(answer.summary, style="dim"))
 
 
 def _side_by_side(endpoint: Endpoint, names: list[str], question: Question) -> None:

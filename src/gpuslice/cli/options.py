@@ -10,6 +10,19 @@ import typer
 if TYPE_CHECKING:
     from gpuslice.model.machine import Machine
 
+
+def _known_refusals(names: list[str] | None) -> list[str]:
+    """Refuse a name that nothing is refused by: a typing error would be noticed too late."""
+    from gpuslice.apply.refusals import Refusal
+
+    known = [str(refusal) for refusal in Refusal]
+    for name in names or ():
+        if name not in known:
+            message = f"{name!r} is no refusal; they are {', '.join(known)}."
+            raise typer.BadParameter(message)
+    return names or []
+
+
 DEFAULT_FILE = Path("gpuslice.yaml")
 
 Simulate = Annotated[
@@ -45,6 +58,22 @@ Drain = Annotated[
         metavar="GPU",
         help="Empty this GPU (index or UUID) of our slices and do not use it; may be repeated.",
     ),
+]
+
+Allow = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow",
+        metavar="NAME",
+        callback=_known_refusals,
+        help="Go ahead although this was refused: slices-in-use, foreign-slices, mig-mode-change, "
+        "gpu-reset or state-moved; may be repeated. The error that refuses names it.",
+    ),
+]
+
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Say exactly what would be done, and change nothing."),
 ]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]

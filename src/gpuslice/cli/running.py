@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gpuslice.cli.dry_run import show_down, show_up
 from gpuslice.cli.options import (
     DEFAULT_FILE,
+    Allow,
     Drain,
+    DryRun,
     Moves,
     Simulate,
     StackFile,
@@ -26,6 +29,8 @@ from gpuslice.cli.options import (
 
 if TYPE_CHECKING:
     from types import FrameType
+
+    from rich.text import Text
 
     from gpuslice.agent.client import AgentClient
     from gpuslice.agent.node import Node
@@ -59,6 +64,8 @@ def up(  # noqa: PLR0913 - one parameter for each option
     moves: Moves = None,
     drain: Drain = None,
     plan_file: PlanOnFile = None,
+    allow: Allow = None,
+    dry_run: DryRun = False,
     fleet: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Plan, ask, make the slices, start the servers, and wait until they answer.
@@ -74,10 +81,14 @@ def up(  # noqa: PLR0913 - one parameter for each option
         propose = _from_stack(machine, file, moves, drain)
     else:
         propose = _from_plan(machine, plan_file)
-    _finish_interrupted(machine, show_commands=show_commands)
+    if dry_run:
+        show_up(machine, propose())
+        return
+    finish_interrupted(machine, show_commands=show_commands, allow=allow or [])
     proposal = propose()
     _show_and_ask(proposal, yes=yes)
-    _bring_up(ensure_agent(machine), proposal, detach=detach, show_commands=show_commands)
+    payload = {"detach": detach, "allow": allow or []}
+    _bring_up(ensure_agent(machine), proposal, payload, show_commands=show_commands)
 
 
 def down(
@@ -91,6 +102,8 @@ def down(
         typer.Option("--mig-off", help="Also switch MIG mode off (implies --slices)."),
     ] = False,
     show_commands: ShowCommands = False,
+    allow: Allow = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Stop the servers and the gateway; never touch what is not ours."""
     from gpuslice.agent.client import ensure_agent, wait_until_gone
@@ -100,8 +113,11 @@ def down(
     machine = machine_of(simulate)
     banner(machine)
     node = open_node(machine)
+    if dry_run:
+        show_down(node, slices=slices or mig_off, mig_off=mig_off)
+        return
     client = ensure_agent(machine)
-    payload = {"slices": slices or mig_off, "mig_off": mig_off}
+    payload = {"slices": slices or mig_off, "mig_off": mig_off, "allow": allow or []}
     _follow(client, "/v1/down", payload, show_commands=show_commands)
     wait_until_gone(machine)
     out().print(_remainder(node))
@@ -157,7 +173,7 @@ def _from_plan(machine: Machine, path: Path) -> Callable[[], Proposal]:
     return lambda: propose(node, content, path)
 
 
-def _finish_interrupted(machine: Machine, *, show_commands: bool) -> None:
+def finish_interrupted(machine: Machine, *, show_commands: bool, allow: list[str]) -> None:
     """Undo what a killed agent left half done, before anything is planned on top of it."""
     from gpuslice.agent.client import ensure_agent
     from gpuslice.agent.node import record_store
@@ -169,8 +185,8 @@ def _finish_interrupted(machine: Machine, *, show_commands: bool) -> None:
     status = client.status()
     if status is not None and (status.foreground or status.changing):
         return  # it is not half done: it is being done, and the agent will say so
-    err().print("[yellow]An earlier change was interrupted; undoing it first.[/]")
-    _follow(client, "/v1/recover", {}, show_commands=show_commands)
+    err().print("[yellow]An earlier change was interrupted; undoing it first.[/]", markup=True)
+    _follow(client, "/v1/recover", {"allow": allow}, show_commands=show_commands)
 
 
 def _show_and_ask(proposal: Proposal, *, yes: bool) -> None:
@@ -194,7 +210,7 @@ def _is_new(proposal: Proposal) -> bool:
 
 
 def _bring_up(
-    client: AgentClient, proposal: Proposal, *, detach: bool, show_commands: bool
+    client: AgentClient, proposal: Proposal, asked: dict[str, Any], *, show_commands: bool
 ) -> None:
     from pydantic import TypeAdapter
 
@@ -204,8 +220,8 @@ def _bring_up(
     from gpuslice.model.event import EventKind
 
     change = TypeAdapter(Change).dump_python(proposal.change, mode="json")
-    payload: dict[str, Any] = {"change": change, "detach": detach}
-    with _ctrl_c_cancels(client) as interrupted, Progress(show_commands=show_commands) as progress:
+    payload, detach = {"change": change, **asked}, bool(asked["detach"])
+    with ctrl_c_cancels(client) as interrupted, Progress(show_commands=show_commands) as progress:
         for event in client.events("/v1/up", payload):
             progress.show(event)
             if event.kind is EventKind.READY:
@@ -216,7 +232,9 @@ def _bring_up(
         raise typer.Exit(130)
 
 
-def _endpoint(proposal: Proposal, *, detach: bool) -> str:
+def _endpoint(proposal: Proposal, *, detach: bool) -> Text:
+    from rich.text import Text
+
     gateway = proposal.desired.gateway
     host = "127.0.0.1" if gateway.host in ("0.0.0.0", "::") else gateway.host  # noqa: S104 - shown
     model = proposal.desired.models[0].name
@@ -227,11 +245,10 @@ def _endpoint(proposal: Proposal, *, detach: bool) -> str:
         if detach
         else "Ctrl-C takes it down again and leaves the GPUs as they were."
     )
-    return (
-        f"\n[bold green]Endpoint[/] [bold]http://{host}:{gateway.port}/v1[/]\n"
-        f"curl http://{host}:{gateway.port}/v1/chat/completions{key} "
-        f"-H 'Content-Type: application/json' -d '{body}'\n[dim]{more}[/]"
-    ).replace("[{", r"\[{")
+    curl = f"curl http://{host}:{gateway.port}/v1/chat/completions{key} "
+    curl += f"-H 'Content-Type: application/json' -d '{body}'\n"
+    endpoint = (f"http://{host}:{gateway.port}/v1\n", "bold")
+    return Text.assemble("\n", ("Endpoint ", "bold green"), endpoint, curl, (more, "dim"))
 
 
 def _follow(
@@ -245,7 +262,7 @@ def _follow(
 
 
 @contextmanager
-def _ctrl_c_cancels(client: AgentClient) -> Iterator[list[bool]]:
+def ctrl_c_cancels(client: AgentClient) -> Iterator[list[bool]]:
     """Turn the first Ctrl-C into a request to undo; a second one leaves that to the agent."""
     from gpuslice.cli.console import err
 
@@ -255,7 +272,8 @@ def _ctrl_c_cancels(client: AgentClient) -> Iterator[list[bool]]:
         if pressed:
             raise KeyboardInterrupt
         pressed.append(True)
-        err().print("\n[yellow]Interrupted: undoing. Ctrl-C again leaves that to the agent.[/]")
+        text = "Interrupted: undoing. Ctrl-C again leaves that to the agent."
+        err().print(f"\n[yellow]{text}[/]", markup=True)
         client.cancel()
 
     before = signal.signal(signal.SIGINT, on_interrupt)
@@ -269,7 +287,7 @@ def _remainder(node: Node) -> str:
     """Say what is left after ``down``."""
     record = node.read_record()
     processes = node.runtime.list()
-    owned = {o.slice for o in record.owned}
+    owned = {o.slice for o in record.owned if o.stack}
     slices = [s for gpu in node.driver.read().gpus for s in gpu.slices if s.key in owned]
     left = [f"{process.name} (pid {process.pid})" for process in processes]
     left += [f"slice {s.profile} at {s.placement}" for s in slices]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -30,12 +31,12 @@ def init(
     if file.exists() and not force:
         raise StackError(
             f"{file} exists already.",
-            hint=f"Edit it, or overwrite it: gpuslice init -f {file} --force",
+            hint=f"Edit it, or overwrite it: gpuslice init -f {shlex.quote(str(file))} --force",
         )
     observed = open_driver(machine).read()
     banner(machine)
     file.write_text(starter(observed, _gguf(file.parent, gguf)))
-    out().print(f"Wrote {file}. Next: edit it, then [bold]gpuslice plan -f {file}[/]")
+    out().print(f"Wrote {file}. Next: edit it, then gpuslice plan -f {shlex.quote(str(file))}")
 
 
 def _gguf(folder: Path, named: Path | None) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from gpuslice.model.gpu import GpuProcess, Observed, Slice, SliceUse
+from gpuslice.model.gpu import Gpu, GpuProcess, Observed, Slice, SliceUse
 from gpuslice.model.plan import PlannedSlice
 
 
@@ -17,6 +17,9 @@ class Driver(Protocol):
 
     def read(self) -> Observed:
         """Read every GPU, its mode, its geometry and its slices, half-made ones included."""
+
+    def read_gpu(self, gpu_uuid: str) -> Gpu:
+        """Read one GPU as `read` does, without asking the others anything."""
 
     def boot_id(self) -> str:
         """Name the life of the driver; slices never survive into the next one."""
@@ -27,8 +30,13 @@ class Driver(Protocol):
     def read_processes(self, gpu_uuid: str) -> tuple[GpuProcess, ...]:
         """List the processes on a GPU and on its slices."""
 
-    def set_mig_mode(self, gpu_uuid: str, *, enabled: bool) -> None:
+    def set_mig_mode(self, gpu_uuid: str, *, enabled: bool, reset: bool = False) -> None:
         """Switch MIG mode and read it back. Nothing happens when it is already so.
+
+        Args:
+            gpu_uuid: The GPU.
+            enabled: The mode asked for.
+            reset: True where this GPU may be reset, if its mode changes no other way.
 
         Raises:
             GpuBusyError: Processes or slices hold the GPU; names them where it can.
@@ -37,8 +45,20 @@ class Driver(Protocol):
             MigUnsupportedError: The GPU has no MIG.
         """
 
+    def reset_gpu(self, gpu_uuid: str) -> None:
+        """Reset one GPU, and only it; a pending MIG mode is in force afterwards.
+
+        Nothing else of this driver may be under way meanwhile.
+
+        Raises:
+            GpuBusyError: Slices lie on it or processes hold it; names them.
+            ResetRequiredError: It cannot be reset from here; the machine has to be restarted.
+            PermissionDeniedError: Not root.
+            DriverHungError: The reset did not end.
+        """
+
     def create_slice(self, planned: PlannedSlice) -> Slice:
-        """Create a GPU instance at its placement, fill it with a compute instance, read it back.
+        """Create a GPU instance at its placement, fill it or cut it into its parts, read it back.
 
         A GPU instance whose compute instance fails is destroyed again before the error is raised.
 

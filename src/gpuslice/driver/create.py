@@ -1,8 +1,8 @@
 """Creating one slice, read back before it is called done.
 
-A slice is a GPU instance at an explicit placement and one compute instance that fills it. Whatever
-interrupts the making, Ctrl-C included, a GPU instance without its compute instance is taken down
-again.
+A slice is a GPU instance at an explicit placement and the compute instances in it: one that fills
+it, or the parts that a plan names. Whatever interrupts the making, Ctrl-C included, a GPU instance
+without all of them is taken down again.
 
 Source: nvml.h, MIG chapter; the clean-up rules are those of NVIDIA's DRA driver and mig-parted.
 """
@@ -12,22 +12,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes import byref
-from typing import Any
+from functools import partial
 
 from gpuslice.driver.calls import Device, Handle, NvmlCalls
+from gpuslice.driver.compute import GpuInstance
 from gpuslice.driver.destroy import destroy_instance, name_holders
 from gpuslice.driver.instances import (
-    GpuInstance,
     describe_instance,
     find_instance,
-    list_compute_profiles,
     read_slice,
     read_slices,
 )
+from gpuslice.driver.parts import differs, fill, wanted_parts
 from gpuslice.driver.patience import Patience
 from gpuslice.driver.translation import READ_AGAIN
 from gpuslice.errors import (
     DriverError,
+    DriverHungError,
     GpuBusyError,
     GpusliceError,
     InsufficientResourcesError,
@@ -50,19 +51,18 @@ def create_slice(
         DriverError: The GPU does not offer what the plan says.
     """
     profile = _check_planned(geometry, device, planned)
-    try:
-        handle = patience.retry(lambda: _create_instance(nvml, device, planned))
-    except InsufficientResourcesError as error:
-        error.details += _overlapping(nvml, device, geometry, planned.placement)
-        raise
-    except GpuBusyError as error:
-        raise name_holders(error, nvml, device) from error.__cause__
-    with _destroyed_on_failure(nvml, device, handle, patience):
-        instance = describe_instance(nvml, device, handle)
+    parts = wanted_parts(profile, planned.parts)
+    made: list[Handle] = []
+    with _destroyed_on_failure(nvml, device, made, patience):
+        _create_instance(nvml, device, geometry, planned, patience, made)
+        instance = describe_instance(nvml, device, made[0])
         if instance is None:
             raise _gone(planned, device)
-        _fill(nvml, instance, profile)
-        return _read_back(nvml, device, geometry, instance, planned)
+        seats = fill(nvml, instance, profile, parts)
+        slice_ = _read_back(nvml, device, geometry, instance, planned)
+        if differs(slice_.parts, parts, seats):
+            raise _other_parts(slice_, device, parts)
+        return slice_
 
 
 def _check_planned(geometry: Geometry, device: Device, planned: PlannedSlice) -> Profile:
@@ -83,7 +83,15 @@ def _check_planned(geometry: Geometry, device: Device, planned: PlannedSlice) ->
     return profile
 
 
-def _create_instance(nvml: NvmlCalls, device: Device, planned: PlannedSlice) -> Handle:
+def _create_instance(
+    nvml: NvmlCalls,
+    device: Device,
+    geometry: Geometry,
+    planned: PlannedSlice,
+    patience: Patience,
+    made: list[Handle],
+) -> None:
+    """Create the GPU instance; its handle is in ``made`` even when Ctrl-C ends the waiting."""
     wanted = nvml.module.c_nvmlGpuInstancePlacement_t(
         start=planned.placement.start, size=planned.placement.size
     )
@@ -91,31 +99,14 @@ def _create_instance(nvml: NvmlCalls, device: Device, planned: PlannedSlice) -> 
     # By reference: a bare structure would be passed by value, and the driver read its bytes as an
     # address.
     function = "nvmlDeviceCreateGpuInstanceWithPlacement"
-    return nvml.call(function, device.handle, planned.profile_id, byref(wanted), to=to)
-
-
-def _fill(nvml: NvmlCalls, instance: GpuInstance, profile: Profile) -> None:
-    """Create the compute instance that takes the whole GPU instance."""
-    full = _full_compute_profile(nvml, instance, profile)
-    to = f"fill GPU instance {instance.id} ({profile.name}) with a compute instance"
-    nvml.call("nvmlGpuInstanceCreateComputeInstance", instance.handle, full.id, to=to)
-
-
-def _full_compute_profile(nvml: NvmlCalls, instance: GpuInstance, profile: Profile) -> Any:
-    """Find the compute-instance profile that fills an instance.
-
-    Its id is no constant: the double-memory 1g of Hopper wants id 7 where others want 0. Of several
-    with the right number of slices, the one with most SMs fills it.
-    """
-    offered = list(list_compute_profiles(nvml, instance))
-    filling = [info for info in offered if info.sliceCount == profile.compute_slices]
-    if not filling:
-        raise DriverError(
-            f"No compute instance fills GPU instance {instance.id} ({profile.name}): it offers "
-            f"{[info.sliceCount for info in offered]} slices, {profile.compute_slices} are needed.",
-            hint="Update the NVIDIA driver, or choose another profile.",
-        )
-    return max(filling, key=lambda info: info.multiprocessorCount)
+    arguments = (device.handle, planned.profile_id, byref(wanted))
+    try:
+        patience.retry(lambda: nvml.call(function, *arguments, to=to, keep=made.append))
+    except InsufficientResourcesError as error:
+        error.details += _overlapping(nvml, device, geometry, planned.placement)
+        raise
+    except GpuBusyError as error:
+        raise name_holders(error, nvml, device) from error.__cause__
 
 
 def _read_back(
@@ -150,32 +141,45 @@ def _gone(planned: PlannedSlice, device: Device) -> ReadBackError:
     )
 
 
+def _other_parts(slice_: Slice, device: Device, parts: tuple[int, ...]) -> ReadBackError:
+    there = ", ".join(f"{p.compute_slices}c at {p.start}" for p in slice_.parts)
+    wanted = ", ".join(f"{size}c" for size in parts)
+    return ReadBackError(
+        f"{slice_.profile} at {slice_.placement} on {device.label} was to have "
+        f"{wanted or 'one compute instance that fills it'}, but has "
+        f"{there or 'one that fills it'}.",
+        hint=READ_AGAIN,
+    )
+
+
 @contextmanager
 def _destroyed_on_failure(
-    nvml: NvmlCalls, device: Device, handle: Handle, patience: Patience
+    nvml: NvmlCalls, device: Device, made: list[Handle], patience: Patience
 ) -> Iterator[None]:
     """Take a GPU instance down again when the block fails; what cannot be is told."""
     try:
         yield
     except BaseException as error:
-        left = _try_destroy(nvml, device, handle, patience)
+        left = _try_destroy(nvml, device, made, patience)
         if isinstance(error, GpusliceError):
             error.details += left
         raise
 
 
 def _try_destroy(
-    nvml: NvmlCalls, device: Device, handle: Handle, patience: Patience
+    nvml: NvmlCalls, device: Device, made: list[Handle], patience: Patience
 ) -> tuple[str, ...]:
+    lists = f"`nvidia-smi mig -i {device.index} -lgi` lists it, `-dgi -gi ID` destroys it."
     try:
-        instance = describe_instance(nvml, device, handle)
-        if instance is not None:
-            patience.retry(lambda: destroy_instance(nvml, device, instance))
+        nvml.settle(to="see whether a half-made slice is left")
+        for handle in made:
+            instance = describe_instance(nvml, device, handle)
+            if instance is not None:
+                patience.retry(partial(destroy_instance, nvml, device, instance))
+    except DriverHungError as error:
+        return (f"A half-made slice may be left on {device.label}: {error.message}", lists)
     except DriverError as error:
-        return (
-            f"A half-made slice is left on {device.label}: {error.message}",
-            f"`nvidia-smi mig -i {device.index} -lgi` lists it, `-dgi -gi ID` destroys it.",
-        )
+        return (f"A half-made slice is left on {device.label}: {error.message}", lists)
     return ()
 
 

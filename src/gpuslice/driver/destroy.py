@@ -10,7 +10,8 @@ Source: nvml.h, MIG chapter; the clean-up rules are those of NVIDIA's DRA driver
 from __future__ import annotations
 
 from gpuslice.driver.calls import Device, NvmlCalls
-from gpuslice.driver.instances import GONE, GpuInstance, find_instance, list_compute_instances
+from gpuslice.driver.compute import GONE, GpuInstance, list_compute_instances
+from gpuslice.driver.instances import find_instance
 from gpuslice.driver.patience import Patience
 from gpuslice.driver.processes import describe, read_processes
 from gpuslice.driver.translation import READ_AGAIN, STOP_CLIENTS

@@ -29,6 +29,14 @@ _ATTRIBUTES = {
 }  # fmt: skip
 
 
+# What a driver or a binding says that does not know a version of a structure (any more).
+_OTHER_VERSION = (
+    NvmlCode.FUNCTION_NOT_FOUND,
+    NvmlCode.VERSION_MISMATCH,
+    NvmlCode.DEPRECATED,
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileInfo:
     """One profile as NVML describes it: the enum it was asked by, and its structure."""
@@ -76,17 +84,23 @@ def _read_profiles(nvml: NvmlCalls, device: Device) -> Iterator[ProfileInfo]:
 
 
 def read_versioned(nvml: NvmlCalls, function: str, *arguments: object, to: str) -> Answer:
-    """Ask for profile info in its second version, and in its first where the driver is older.
+    """Ask for profile info in the newest version that driver and binding share.
+
+    The binding's own default (version 2, with the name) comes first, because every driver of today
+    knows it. Version 3 is for a driver that has dropped 2 one day; version 1 is for one that does
+    not have 2 yet.
 
     Returns:
         The info; or NOT_SUPPORTED (no such profile here) or INVALID_ARGUMENT (no such enum).
     """
     absent = (NvmlCode.NOT_SUPPORTED, NvmlCode.INVALID_ARGUMENT)
-    unknown = (NvmlCode.FUNCTION_NOT_FOUND, NvmlCode.VERSION_MISMATCH)
-    answer = nvml.attempt(function, *arguments, to=to, expect=(*absent, *unknown))
-    if answer.code in unknown:
-        return nvml.attempt(function, *arguments, 1, to=to, expect=absent)
-    return answer
+    for version in ((), (3,)):
+        answer = nvml.attempt(
+            function, *arguments, *version, to=to, expect=(*absent, *_OTHER_VERSION)
+        )
+        if answer.code not in _OTHER_VERSION:
+            return answer
+    return nvml.attempt(function, *arguments, 1, to=to, expect=absent)
 
 
 def _profile(
@@ -94,7 +108,13 @@ def _profile(
 ) -> Profile:
     info = found.info
     name = _name(found, board_mib)
-    placements = _read_placements(nvml, device, info.id)
+    placements = read_placements(
+        nvml,
+        "nvmlDeviceGetGpuInstancePossiblePlacements",
+        (device.handle, info.id),
+        nvml.module.c_nvmlGpuInstancePlacement_t,
+        to=f"read the placements of {name} on {device.label}",
+    )
     if placements is None:
         alike = known.named(name) if known else None
         placements = alike.placements if alike else ()
@@ -137,24 +157,28 @@ def profile_name(*, compute_slices: int, memory_mib: int, board_mib: int, nvml_e
     return f"{compute_slices}g.{gib}gb{_ATTRIBUTES.get(nvml_enum, '')}"
 
 
-def _read_placements(
-    nvml: NvmlCalls, device: Device, profile_id: int
+def read_placements(
+    nvml: NvmlCalls, function: str, of: tuple[object, ...], kind: Any, *, to: str
 ) -> tuple[Placement, ...] | None:
-    """List every legal placement of a profile, or None where the driver keeps it to itself.
+    """List legal placements, or None where the driver keeps them to itself.
 
-    Older drivers do so while MIG is off (NOT_SUPPORTED), all of them without privilege.
+    Older drivers do so while MIG is off (NOT_SUPPORTED) or lack the function, all of them without
+    privilege.
+
+    Args:
+        nvml: The calls.
+        function: The function that lists them.
+        of: Its arguments before the list: whose placements.
+        kind: The structure of one placement.
+        to: What the call is for.
     """
-    function = "nvmlDeviceGetGpuInstancePossiblePlacements"
-    to = f"read the placements of profile {profile_id} on {device.label}"
-    hidden = (NvmlCode.NOT_SUPPORTED, NvmlCode.NO_PERMISSION)
+    hidden = (NvmlCode.NOT_SUPPORTED, NvmlCode.NO_PERMISSION, NvmlCode.FUNCTION_NOT_FOUND)
     count = c_uint(0)
-    answer = nvml.attempt(
-        function, device.handle, profile_id, None, byref(count), to=to, expect=hidden
-    )
+    answer = nvml.attempt(function, *of, None, byref(count), to=to, expect=hidden)
     if not answer.ok:
         return None
     if count.value == 0:
         return ()
-    found = (nvml.module.c_nvmlGpuInstancePlacement_t * count.value)()
-    nvml.call(function, device.handle, profile_id, found, byref(count), to=to)
+    found = (kind * count.value)()
+    nvml.call(function, *of, found, byref(count), to=to)
     return tuple(sorted(Placement(p.start, p.size) for p in found[: count.value]))

@@ -75,17 +75,20 @@ class GpuReader:
         memory_mib = self._memory_mib(device, board)
         geometry = self._geometry(device, mig, board, memory_mib) if mig else None
         sliced = mig is not None and mig.current
+        pci = self._pci(device)
         return Gpu(
             index=device.index,
             uuid=device.uuid,
             name=name,
             architecture=self._architecture(device),
             memory_mib=memory_mib,
-            pci_bus_id=self._pci(device).busId,
+            pci_bus_id=pci.busId,
             mig=mig,
             geometry=geometry,
             slices=read_slices(self._nvml, device, geometry) if geometry and sliced else (),
             persistence_mode=self._persistence(device),
+            pci_device_id=int(pci.pciDeviceId),
+            pci_subsystem_id=int(pci.pciSubSystemId),
         )
 
     def geometry(self, device: Device) -> Geometry:

@@ -1,4 +1,4 @@
-"""GPU instances and compute instances as they are found on a GPU, and the slices they make.
+"""GPU instances as they are found on a GPU, and the slices that they and their parts make.
 
 Slices are listed from GPU instances, never from MIG devices: an instance whose compute instance is
 missing has no device, yet occupies its memory. Handles are copied out of NVML's arrays and
@@ -7,53 +7,23 @@ structures, because an element of a ctypes array is a view that changes when the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from ctypes import byref, c_uint, cast
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from gpuslice.driver.calls import Device, Handle, NvmlCalls
-from gpuslice.driver.geometry import LAST_ENUM, read_versioned
+from gpuslice.driver.compute import (
+    GONE,
+    ComputeInstance,
+    GpuInstance,
+    list_compute_instances,
+    list_compute_profiles,
+)
 from gpuslice.driver.translation import NvmlCode
 from gpuslice.model.geometry import Geometry, Placement
-from gpuslice.model.gpu import Slice
+from gpuslice.model.gpu import Slice, SlicePart
 
 MIB = 1 << 20
-
-# What a call on a handle says when its instance was destroyed meanwhile, by us or by others.
-GONE = (NvmlCode.NOT_FOUND, NvmlCode.INVALID_ARGUMENT)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GpuInstance:
-    """One GPU instance that lives now.
-
-    Attributes:
-        handle: Valid until the instance is destroyed or the mode changes.
-        id: NVML's GI id.
-        profile_id: Profile id on this GPU.
-        placement: Where it lies.
-    """
-
-    handle: Handle
-    id: int
-    profile_id: int
-    placement: Placement
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComputeInstance:
-    """One compute instance that lives now.
-
-    Attributes:
-        handle: Valid until it is destroyed.
-        id: NVML's CI id within its GPU instance.
-        mig_handle: The MIG device it makes.
-    """
-
-    handle: Handle
-    id: int
-    mig_handle: Handle
 
 
 def list_instances(nvml: NvmlCalls, device: Device, geometry: Geometry) -> tuple[GpuInstance, ...]:
@@ -108,57 +78,6 @@ def find_instance(nvml: NvmlCalls, device: Device, instance_id: int) -> GpuInsta
     return describe_instance(nvml, device, answer.value) if answer.ok else None
 
 
-def list_compute_profiles(nvml: NvmlCalls, instance: GpuInstance) -> Iterator[Any]:
-    """Yield NVML's description of every compute-instance profile a GPU instance offers."""
-    shared = nvml.module.NVML_COMPUTE_INSTANCE_ENGINE_PROFILE_SHARED
-    to = f"read the compute-instance profiles of GPU instance {instance.id}"
-    function = "nvmlGpuInstanceGetComputeInstanceProfileInfo"
-    for nvml_enum in range(LAST_ENUM):
-        answer = read_versioned(nvml, function, instance.handle, nvml_enum, shared, to=to)
-        if answer.code == NvmlCode.INVALID_ARGUMENT:
-            return
-        if answer.ok:
-            yield answer.value
-
-
-def list_compute_instances(nvml: NvmlCalls, instance: GpuInstance) -> tuple[ComputeInstance, ...]:
-    """List the compute instances of a GPU instance, by id; none when it is gone."""
-    found = [
-        compute
-        for info in list_compute_profiles(nvml, instance)
-        for handle in _compute_handles(nvml, instance, info)
-        if (compute := describe_compute(nvml, handle)) is not None
-    ]
-    return tuple(sorted(found, key=lambda compute: compute.id))
-
-
-def _compute_handles(nvml: NvmlCalls, instance: GpuInstance, info: Any) -> tuple[Handle, ...]:
-    kind = nvml.module.c_nvmlComputeInstance_t
-    found = (kind * max(1, info.instanceCount))()
-    count = c_uint(info.instanceCount)
-    answer = nvml.attempt(
-        "nvmlGpuInstanceGetComputeInstances", instance.handle, info.id, found, byref(count),
-        to=f"list the compute instances of GPU instance {instance.id}",
-        expect=(*GONE, NvmlCode.NOT_SUPPORTED),
-    )  # fmt: skip
-    return tuple(cast(found[i], kind) for i in range(count.value)) if answer.ok else ()
-
-
-def describe_compute(nvml: NvmlCalls, handle: Handle) -> ComputeInstance | None:
-    """Read what a compute instance is, or None when it is gone.
-
-    ``info.device`` is the MIG device, although nvml.h calls it the parent (NVIDIA/go-nvlib relies
-    on it too).
-    """
-    answer = nvml.attempt(
-        "nvmlComputeInstanceGetInfo_v2", handle, to="read a compute instance", expect=GONE
-    )
-    if not answer.ok:
-        return None
-    mig_handle = cast(answer.value.device, nvml.module.c_nvmlDevice_t)
-    return ComputeInstance(handle=handle, id=answer.value.id, mig_handle=mig_handle)
-
-
 def read_slices(nvml: NvmlCalls, device: Device, geometry: Geometry) -> tuple[Slice, ...]:
     """Read every slice of a GPU, half-made ones included, by placement.
 
@@ -187,18 +106,43 @@ def read_slice(nvml: NvmlCalls, device: Device, geometry: Geometry, instance: Gp
         placement=instance.placement,
         memory_mib=profile_mib,
     )
-    for compute in list_compute_instances(nvml, instance):
-        uuid = nvml.attempt(
-            "nvmlDeviceGetUUID", compute.mig_handle, to="read a MIG device's UUID", expect=GONE
+    offered = list_compute_profiles(nvml, instance)
+    living = [
+        (compute, uuid)
+        for compute in list_compute_instances(nvml, instance, offered)
+        if (uuid := _mig_uuid(nvml, compute)) is not None
+    ]
+    if not living:
+        return bare
+    first, first_uuid = living[0]
+    filled = len(living) == 1 and first.compute_slices == max(o.compute_slices for o in offered)
+    return replace(
+        bare,
+        memory_mib=_memory_mib(nvml, first.mig_handle) or profile_mib,
+        compute_instance_id=first.id,
+        uuid=first_uuid,
+        parts=() if filled else _parts(living),
+    )
+
+
+def _parts(living: Sequence[tuple[ComputeInstance, str]]) -> tuple[SlicePart, ...]:
+    parts = (
+        SlicePart(
+            compute_instance_id=compute.id,
+            compute_slices=compute.compute_slices,
+            start=compute.placement.start,
+            uuid=uuid,
         )
-        if uuid.ok:
-            return replace(
-                bare,
-                memory_mib=_memory_mib(nvml, compute.mig_handle) or profile_mib,
-                compute_instance_id=compute.id,
-                uuid=uuid.value,
-            )
-    return bare
+        for compute, uuid in living
+    )
+    return tuple(sorted(parts, key=lambda part: part.start))
+
+
+def _mig_uuid(nvml: NvmlCalls, compute: ComputeInstance) -> str | None:
+    answer = nvml.attempt(
+        "nvmlDeviceGetUUID", compute.mig_handle, to="read a MIG device's UUID", expect=GONE
+    )
+    return answer.value if answer.ok else None
 
 
 def _memory_mib(nvml: NvmlCalls, mig_handle: Handle) -> int:

@@ -10,11 +10,14 @@ Source: nvml.h, ``nvmlDeviceSetMigMode``; MIG User Guide, "Enable MIG Mode".
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gpuslice.driver.calls import Device, NvmlCalls, open_device
 from gpuslice.driver.processes import describe, read_processes
 from gpuslice.driver.translation import STOP_CLIENTS, NvmlCode
 from gpuslice.errors import (
     DriverError,
+    DriverHungError,
     GpuBusyError,
     MigUnsupportedError,
     ReadBackError,
@@ -51,7 +54,14 @@ def require_mode(nvml: NvmlCalls, device: Device) -> MigMode:
     return mode
 
 
-def change_mode(nvml: NvmlCalls, gpu: Gpu, before: MigMode, *, enabled: bool) -> None:
+def change_mode(
+    nvml: NvmlCalls,
+    gpu: Gpu,
+    before: MigMode,
+    *,
+    enabled: bool,
+    reset: Callable[[], None] | None = None,
+) -> None:
     """Switch MIG mode and read it back.
 
     Args:
@@ -59,6 +69,8 @@ def change_mode(nvml: NvmlCalls, gpu: Gpu, before: MigMode, *, enabled: bool) ->
         gpu: The GPU as just read.
         before: Its mode as just read.
         enabled: The mode asked for.
+        reset: Resets the GPU, where that was allowed; called only when the mode changes no other
+            way.
 
     Raises:
         GpuBusyError: Slices or processes hold the GPU.
@@ -70,16 +82,54 @@ def change_mode(nvml: NvmlCalls, gpu: Gpu, before: MigMode, *, enabled: bool) ->
     if before == asked:
         return
     if not enabled and gpu.slices:
-        raise _slices_in_the_way(gpu)
+        raise slices_in_the_way(gpu, "MIG mode of GPU {index} cannot be disabled")
     status = _set_mode(nvml, gpu, enabled=enabled)
     # The call may have unbound and reset the device: handles from before mean nothing now.
-    device = open_device(nvml, gpu.uuid)
-    after = require_mode(nvml, device)
+    after = require_mode(nvml, open_device(nvml, gpu.uuid))
+    if reset is not None and _waits_for_reset(status, asked=asked, after=after):
+        _reset(nvml, gpu, reset, before=before)
+        after = require_mode(nvml, open_device(nvml, gpu.uuid))
+        status = NvmlCode.SUCCESS
     if status == NvmlCode.SUCCESS and after == asked:
         return
+    device = open_device(nvml, gpu.uuid)
     holders = read_processes(nvml, device)
     left = _set_pending_back(nvml, gpu, before=before, after=after)
     raise _refusal(gpu, status, asked=asked, after=after, left=left, holders=holders)
+
+
+def _waits_for_reset(status: int, *, asked: MigMode, after: MigMode) -> bool:
+    """Tell whether the wish is noted and only a reset is missing; clients would prevent that."""
+    pending = after.pending == asked.pending and after.current != asked.current
+    return pending and status != NvmlCode.IN_USE
+
+
+def _reset(nvml: NvmlCalls, gpu: Gpu, reset: Callable[[], None], *, before: MigMode) -> None:
+    """Reset the GPU so that the pending mode comes into force; else nothing stays pending."""
+    try:
+        reset()
+    except DriverError as error:
+        if not isinstance(error, DriverHungError):
+            now = require_mode(nvml, open_device(nvml, gpu.uuid))
+            left = _set_pending_back(nvml, gpu, before=before, after=now)
+            error.details += (f"MIG mode of GPU {gpu.index}: {left}.",)
+        raise
+
+
+def refuse_reset(nvml: NvmlCalls, gpu: Gpu) -> None:
+    """Refuse to reset a GPU that somebody uses: a reset ends everything on it.
+
+    Raises:
+        GpuBusyError: Slices or processes hold it; names them.
+    """
+    if gpu.slices:
+        raise slices_in_the_way(gpu, "GPU {index} cannot be reset")
+    holders = read_processes(nvml, open_device(nvml, gpu.uuid))
+    if holders:
+        raise GpuBusyError(
+            f"GPU {gpu.index} cannot be reset while it is held by {describe(holders)}.",
+            hint=STOP_CLIENTS,
+        )
 
 
 def _set_mode(nvml: NvmlCalls, gpu: Gpu, *, enabled: bool) -> int:
@@ -109,9 +159,15 @@ def _set_pending_back(nvml: NvmlCalls, gpu: Gpu, *, before: MigMode, after: MigM
     )
 
 
-def _slices_in_the_way(gpu: Gpu) -> GpuBusyError:
+def slices_in_the_way(gpu: Gpu, what: str) -> GpuBusyError:
+    """Say which slices keep a GPU from being changed as a whole.
+
+    Args:
+        gpu: The GPU.
+        what: What cannot be done, with ``{index}`` for the GPU's.
+    """
     return GpuBusyError(
-        f"MIG mode of GPU {gpu.index} cannot be disabled while slices lie on it.",
+        f"{what.format(index=gpu.index)} while slices lie on it.",
         hint="Remove them first, with `gpuslice down --slices` if they are of a stack.",
         details=tuple(
             f"{s.profile} at {s.placement} (GPU instance {s.gpu_instance_id})" for s in gpu.slices

@@ -8,18 +8,21 @@ because NVML's handles die silently.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType, TracebackType
 from typing import Self, TypeVar
 
 from gpuslice.driver.calls import NvmlCalls, open_device
 from gpuslice.driver.gpus import GpuReader, list_devices
-from gpuslice.driver.mode import change_mode, require_mode
+from gpuslice.driver.limits import limit_s
+from gpuslice.driver.mode import change_mode, refuse_reset, require_mode
 from gpuslice.driver.patience import Patience
 from gpuslice.driver.processes import read_processes
+from gpuslice.driver.reset import Resetter, no_resetter
 from gpuslice.driver.translation import NvmlCode
 from gpuslice.driver.use import GpmMeter, read_use
 from gpuslice.errors import DriverError
-from gpuslice.model.gpu import GpuProcess, Observed, Slice, SliceUse
+from gpuslice.model.gpu import Gpu, GpuProcess, Observed, Slice, SliceUse
 from gpuslice.model.plan import PlannedSlice
 
 T = TypeVar("T")
@@ -31,16 +34,20 @@ READS = 4
 class NvmlDriver:
     """Reads GPUs and changes their slices through NVML.
 
-    Owned by whoever opened it and used by one thread at a time; `close` ends it.
+    Owned by whoever opened it; `close` ends it. Threads may share it: calls of NVML are made one
+    at a time.
 
     Args:
         nvml: The real ``pynvml``, or the simulator's module.
         simulated: True when it is the simulator's.
         boot_id: Names the life of the driver.
         patience: How long transient "in use" is waited out.
+        limit_of: How long one NVML function is waited for, seconds.
+        resetter: Resets one GPU.
 
     Raises:
         NoDriverError: There is no driver on this machine.
+        DriverHungError: The driver does not answer.
     """
 
     def __init__(
@@ -50,18 +57,25 @@ class NvmlDriver:
         simulated: bool,
         boot_id: Callable[[], str],
         patience: Patience | None = None,
+        limit_of: Callable[[str], float] = limit_s,
+        resetter: Resetter = no_resetter,
     ) -> None:
-        self._nvml = NvmlCalls(nvml)
+        self._nvml = NvmlCalls(nvml, limit_of=limit_of)
         self._simulated = simulated
         self._boot_id = boot_id
         self._patience = patience or Patience()
+        self._resetter = resetter
         self._reader = GpuReader(self._nvml)
         self._meter = GpmMeter(self._nvml)
         self._nvml.call("nvmlInit", to="reach the NVIDIA driver")
 
     def close(self) -> None:
-        """End the connection; samples that are held go with it."""
-        self._nvml.call("nvmlShutdown", to="leave the NVIDIA driver")
+        """End the connection; samples that are held go with it.
+
+        A driver that hangs is left as it is: it would not answer this either.
+        """
+        if not self._nvml.hung:
+            self._nvml.call("nvmlShutdown", to="leave the NVIDIA driver")
 
     def __enter__(self) -> Self:
         return self
@@ -96,6 +110,13 @@ class NvmlDriver:
             simulated=self._simulated,
         )
 
+    def read_gpu(self, gpu_uuid: str) -> Gpu:
+        """Read one GPU as `read` does, without asking the others anything.
+
+        So a change on one GPU takes no longer for having many, and does not fail for a lost one.
+        """
+        return self._steadily(lambda: self._reader.read(open_device(self._nvml, gpu_uuid)))
+
     def read_use(self, gpu_uuid: str) -> dict[int, SliceUse]:
         """Read memory and utilisation of every slice of a GPU, by GPU instance id.
 
@@ -119,10 +140,15 @@ class NvmlDriver:
                     raise
         return read()
 
-    def set_mig_mode(self, gpu_uuid: str, *, enabled: bool) -> None:
+    def set_mig_mode(self, gpu_uuid: str, *, enabled: bool, reset: bool = False) -> None:
         """Switch MIG mode and read it back. Nothing happens when it is already so.
 
         A change that does not take effect is not left pending.
+
+        Args:
+            gpu_uuid: The GPU.
+            enabled: The mode asked for.
+            reset: True where this GPU may be reset, if its mode changes no other way.
 
         Raises:
             GpuBusyError: Processes or slices hold the GPU; names them where it can.
@@ -133,7 +159,33 @@ class NvmlDriver:
         device = open_device(self._nvml, gpu_uuid)
         before = require_mode(self._nvml, device)
         self._meter.forget(gpu_uuid)
-        change_mode(self._nvml, self._reader.read(device), before, enabled=enabled)
+        gpu = self._reader.read(device)
+        allowed = partial(self._reset, gpu) if reset else None
+        change_mode(self._nvml, gpu, before, enabled=enabled, reset=allowed)
+
+    def reset_gpu(self, gpu_uuid: str) -> None:
+        """Reset one GPU, and only it; a pending MIG mode is in force afterwards.
+
+        The connection to the driver is closed meanwhile, because this process would else be one of
+        the clients in the way; no other thread may use this driver then.
+
+        Raises:
+            GpuBusyError: Slices lie on it or processes hold it; names them.
+            ResetRequiredError: It cannot be reset from here; the machine has to be restarted.
+            PermissionDeniedError: Not root.
+            DriverHungError: The reset did not end.
+        """
+        self._reset(self._reader.read(open_device(self._nvml, gpu_uuid)))
+
+    def _reset(self, gpu: Gpu) -> None:
+        refuse_reset(self._nvml, gpu)
+        self._meter.forget_all()
+        self.close()
+        try:
+            self._resetter(gpu)
+        finally:
+            self._nvml.call("nvmlInit", to="reach the NVIDIA driver after a GPU reset")
+        open_device(self._nvml, gpu.uuid)  # is it back?
 
     def create_slice(self, planned: PlannedSlice) -> Slice:
         """Create a GPU instance at its placement, fill it with a compute instance, read it back.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gpuslice.driver.nvml import NvmlDriver
+from gpuslice.driver.reset import smi_resetter
 from gpuslice.driver.translation import TRY_SIMULATED
 from gpuslice.errors import NoDriverError
 
@@ -28,7 +29,7 @@ def open_real() -> NvmlDriver:
             f"The binding to NVML is not installed: {error}.",
             hint=f"Install nvidia-ml-py; {TRY_SIMULATED}.",
         ) from error
-    return NvmlDriver(pynvml, simulated=False, boot_id=read_boot_id)
+    return NvmlDriver(pynvml, simulated=False, boot_id=read_boot_id, resetter=smi_resetter())
 
 
 def read_boot_id(path: Path = BOOT_ID) -> str:

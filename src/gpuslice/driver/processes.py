@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from gpuslice.driver.calls import Device, Handle, NvmlCalls
-from gpuslice.driver.instances import GONE, MIB
+from gpuslice.driver.compute import GONE
+from gpuslice.driver.instances import MIB
 from gpuslice.driver.translation import NvmlCode
 from gpuslice.model.gpu import GpuProcess
 

@@ -35,6 +35,7 @@ class NvmlCode(IntEnum):
     RESET_REQUIRED = 16
     IN_USE = 19
     VERSION_MISMATCH = 25
+    DEPRECATED = 26
 
 
 TRY_SIMULATED = "without a GPU, try --simulate a100-80gb"
@@ -94,7 +95,10 @@ _TABLE: dict[int, tuple[type[DriverError], str]] = {
     ),
     24: (DriverError, REPEAT),
     NvmlCode.VERSION_MISMATCH: (DriverError, UPDATE_DRIVER),
-    26: (DriverError, "This driver dropped the function: update nvidia-ml-py and gpuslice."),
+    NvmlCode.DEPRECATED: (
+        DriverError,
+        "This driver dropped the function: update nvidia-ml-py and gpuslice.",
+    ),
     27: (DriverError, "The GPU is not ready yet; wait a moment, then repeat."),
     28: (NoGpuError, f"Check `lspci -d 10de:`; {TRY_SIMULATED}."),
     29: (DriverError, "The GPU is in a state that forbids it; `gpuslice doctor` shows which."),

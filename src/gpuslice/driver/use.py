@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gpuslice.driver.calls import Device, Handle, NvmlCalls
-from gpuslice.driver.instances import GONE, MIB
+from gpuslice.driver.compute import GONE
+from gpuslice.driver.instances import MIB
 from gpuslice.driver.processes import mig_handles
 from gpuslice.driver.translation import NvmlCode
 from gpuslice.model.gpu import SliceUse
@@ -83,6 +84,11 @@ class GpmMeter:
     def forget(self, gpu_uuid: str) -> None:
         """Drop a GPU's samples: its slices have changed, so old counters mean nothing."""
         for key in [key for key in self._readings if key[0] == gpu_uuid]:
+            self._forget(key)
+
+    def forget_all(self) -> None:
+        """Drop every sample, since the connection that they belong to ends."""
+        for key in tuple(self._readings):
             self._forget(key)
 
     def _forget(self, key: tuple[str, int]) -> None:

@@ -45,7 +45,9 @@ def refuse_arguments(
     Raises:
         StackError: One of them is there; ``details`` has one line for each.
     """
-    found = sorted(flags_in(theirs) & set(reserved))
+    # Argument parsers take the beginning of a flag for the flag: --hos is --host.
+    given = {flag for flag in flags_in(theirs) if len(flag) > len("--") or flag in reserved}
+    found = sorted(flag for flag in reserved if any(map(flag.startswith, given)))
     if found:
         raise StackError(
             f"models.{replica.model}.args: {', '.join(found)} cannot be set here",

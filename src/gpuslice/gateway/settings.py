@@ -7,15 +7,16 @@ to count as known. Nothing of it ever stands on a command line.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
-import stat
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 from gpuslice.errors import RecordError, SecretMissingError
+from gpuslice.private_files import OpenToOthersError, read_private, write_private
 
 POLICIES = ("least_load", "round_robin")
 
@@ -69,16 +70,8 @@ def write_settings(settings: GatewaySettings, path: Path) -> None:
     Raises:
         RecordError: It cannot be written.
     """
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh.unlink(missing_ok=True)
-        with os.fdopen(os.open(fresh, flags, 0o600), "w", encoding="utf-8") as file:
-            json.dump(asdict(settings), file)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        write_private(path, json.dumps(asdict(settings)).encode())
     except OSError as error:
         raise RecordError(
             f"cannot write the gateway's settings {path}: {error.strerror}"
@@ -93,7 +86,7 @@ def read_settings(path: Path) -> GatewaySettings:
         SecretMissingError: Others can read or write it.
     """
     try:
-        text = _read_private(path)
+        text = _read_secret(path)
     except OSError as error:
         raise RecordError(
             f"cannot read the gateway's settings {path}: {error.strerror}",
@@ -115,11 +108,10 @@ def read_keys_file(path: Path) -> tuple[str, ...]:
         SecretMissingError: The file is missing, readable by others, or holds no usable key.
     """
     try:
-        text = _read_private(path)
-    except (OSError, RecordError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
+        text = _read_secret(path)
+    except OSError as error:
         raise SecretMissingError(
-            f"cannot read the keys file {path}: {why}",
+            f"cannot read the keys file {path}: {error.strerror}",
             hint=f"write one key per line into it, then: chmod 600 {path}",
         ) from error
     lines = (line.strip() for line in text.splitlines())
@@ -132,25 +124,22 @@ def read_keys_file(path: Path) -> tuple[str, ...]:
     return keys
 
 
-def _read_private(path: Path) -> str:
-    """Read a file that is ours alone; every check is made on the descriptor that is read."""
-    with open(path, encoding="utf-8", errors="replace", opener=_open_unlinked) as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise RecordError(f"{path} is not a plain file")
-        if status.st_uid != os.geteuid():
-            raise RecordError(f"{path} belongs to user {status.st_uid}, not to you")
-        if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise SecretMissingError(
-                f"{path} holds keys and can be used by others (mode {status.st_mode & 0o777:04o})",
-                hint=f"change the keys, then: chmod 600 {path}",
-            )
-        return file.read()
+def _read_secret(path: Path) -> str:
+    """Read a file that is ours alone.
 
-
-def _open_unlinked(path: str, flags: int) -> int:
-    """Open without following a link, and without waiting for a pipe's other end."""
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    Raises:
+        SecretMissingError: Others can read or write it, so what it holds has to count as known.
+        OSError: It is not there, or cannot be trusted.
+    """
+    try:
+        data = read_private(path, secret=True)
+    except OpenToOthersError as error:
+        raise SecretMissingError(
+            f"{path} holds keys: {error.strerror}", hint=f"change the keys, then: chmod 600 {path}"
+        ) from error
+    if data is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    return data.decode(errors="replace")
 
 
 def _check_usable(keys: tuple[str, ...], path: Path) -> None:

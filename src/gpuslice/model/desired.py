@@ -54,6 +54,21 @@ class DesiredGateway:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """Commands that are run around every change of slices, as argument vectors; never a shell.
+
+    Attributes:
+        before: Run in order before slices or modes are touched; one that fails stops the change.
+        after: Run in order when that is over, however it ended.
+        timeout_s: How long each of them may take, seconds.
+    """
+
+    before: tuple[tuple[str, ...], ...] = ()
+    after: tuple[tuple[str, ...], ...] = ()
+    timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
     """A whole stack.
 
@@ -63,6 +78,7 @@ class Desired:
         digest: SHA-256 of the file's bytes, to tell when it has been edited since.
         models: Its models, in the file's order.
         gateway: The endpoint.
+        hooks: Commands around every change of its slices.
     """
 
     stack: str
@@ -70,6 +86,7 @@ class Desired:
     digest: str
     models: tuple[DesiredModel, ...]
     gateway: DesiredGateway
+    hooks: Hooks = Hooks()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +116,7 @@ class Record:
         ports: Ports of the servers.
         gateway_metrics_port: Private port of the gateway's metrics; 0 before it was chosen.
         mig_enabled: GPUs on which we switched MIG on.
+        hooks_due: Commands whose ``after`` part has still to be run: taking down was cut off.
     """
 
     boot_id: str = ""
@@ -107,6 +125,7 @@ class Record:
     ports: tuple[PortLease, ...] = ()
     gateway_metrics_port: int = 0
     mig_enabled: tuple[str, ...] = ()
+    hooks_due: Hooks | None = None
 
     def port_of(self, replica: ReplicaId) -> int | None:
         """Return the port leased to a replica, or None."""

@@ -93,6 +93,10 @@ class Slice:
             placement=self.placement,
         )
 
+    def name_of(self, part: SlicePart) -> str:
+        """Name one of its parts as NVIDIA does: ``1c.3g.40gb``."""
+        return f"{part.compute_slices}c.{self.profile}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class SliceKey:
@@ -119,6 +123,9 @@ class Gpu:
         geometry: Its profiles, or None where the GPU has no MIG.
         slices: What exists on it, by placement.
         persistence_mode: On or off, or None where the driver does not tell.
+        pci_device_id: PCI device and vendor as NVML joins them, such as ``0x233010DE``; 0 where
+            nobody told.
+        pci_subsystem_id: The same of the board's maker.
     """
 
     index: int
@@ -131,6 +138,8 @@ class Gpu:
     geometry: Geometry | None = None
     slices: tuple[Slice, ...] = ()
     persistence_mode: bool | None = None
+    pci_device_id: int = 0
+    pci_subsystem_id: int = 0
 
     @property
     def occupied(self) -> tuple[tuple[str, Placement], ...]:

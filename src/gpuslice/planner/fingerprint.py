@@ -43,6 +43,8 @@ def _describe(gpu: Gpu, offers: str) -> str:
             slice_.placement.size,
             # None does not sort beside numbers, and NVML counts from 0.
             -1 if slice_.compute_instance_id is None else slice_.compute_instance_id,
+            # Only where there are several: without, the name is what it was before there were any.
+            *((part.start, part.compute_slices) for part in slice_.parts),
         )
         for slice_ in gpu.slices
     )

@@ -12,12 +12,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpuslice.errors import RuntimeFailure
+from gpuslice.private_files import UntrustedFileError, make_private_folder, open_own
 from gpuslice.runtime.clock import Clock
 
 ROTATE_AT_BYTES = 10 * 1024 * 1024
@@ -27,7 +27,8 @@ _TAIL_BYTES = 256 * 1024
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # Colours, cursor movements and other control characters; a log must not drive a terminal.
 _CONTROL = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]"
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 )
 
 
@@ -60,22 +61,13 @@ class Logs:
             RuntimeFailure: The file cannot be opened, or is a link or another kind of file.
         """
         path = self.file_of(name)
-        flags = (
-            os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-        )
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(path, flags, 0o600)
+            make_private_folder(self.folder)
+            return open_own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         except OSError as error:
             raise RuntimeFailure(
                 f"cannot write the log {path}: {error.strerror}", hint="remove or free that path"
             ) from error
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise RuntimeFailure(f"{path} is not a plain file", hint="remove it")
-        os.set_blocking(descriptor, True)
-        os.fchmod(descriptor, 0o600)
-        return descriptor
 
     def tail(self, name: str, *, lines: int) -> tuple[str, ...]:
         """Read the last lines, reaching back into the newest rotated file when it must."""
@@ -131,9 +123,13 @@ def _read_on(path: Path, position: int) -> tuple[bytes, int]:
 
 def _read_from(path: Path, position: int) -> bytes:
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
             file.seek(position)
             return file.read()
+    except UntrustedFileError as error:
+        raise RuntimeFailure(
+            f"cannot read the log {path}: {error.strerror}", hint="remove that path"
+        ) from error
     except FileNotFoundError:
         return b""
 
@@ -161,6 +157,7 @@ def _turn_over(path: Path) -> None:
         older = _rotated(path, number - 1)
         if older.exists():
             older.replace(_rotated(path, number))
+    _rotated(path, 1).unlink(missing_ok=True)  # a link that leads nowhere would be followed
     shutil.copy2(path, _rotated(path, 1), follow_symlinks=False)
     os.truncate(path, 0)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from gpuslice.errors import EngineMissingError, RuntimeFailure
 from gpuslice.model.server import Launch
+from gpuslice.stack.problem import visible
 
 # What a server may know of the world it was started in. Secrets come only this way: they are
 # never part of a launch, so never on a command line, in a plan or in a log.
@@ -87,7 +88,8 @@ def _is_inherited(name: str) -> bool:
 
 def _first_line(launch: Launch, now: float) -> bytes:
     moment = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds")
-    return f"{moment} gpuslice starts {shlex.join(launch.command)}\n".encode()
+    # Visible, so that an argument of several lines forges none of the log.
+    return f"{moment} gpuslice starts {visible(shlex.join(launch.command))}\n".encode()
 
 
 def _missing(launch: Launch, error: OSError) -> EngineMissingError:

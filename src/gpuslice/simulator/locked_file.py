@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gpuslice.errors import SimulatorStateError
+from gpuslice.private_files import write_private
 
 
 class LockedFile:
@@ -44,14 +45,8 @@ class LockedFile:
             text: All of it.
             durable: Whether it has to survive a crash of the real machine.
         """
-        draft = self.path.with_suffix(".new")
         with writing(self.path.parent):
-            with open(draft, "w", encoding="utf-8", opener=_open_private) as stream:
-                stream.write(text)
-                stream.flush()
-                if durable:
-                    os.fsync(stream.fileno())
-            draft.replace(self.path)
+            write_private(self.path, text.encode(), durable=durable)
 
 
 @contextmanager
@@ -64,7 +59,3 @@ def writing(directory: Path) -> Iterator[None]:
             f"The simulated machine in {directory} cannot be written: {error}.",
             hint="Choose a directory that you may write to, on a disk with room.",
         ) from error
-
-
-def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpuslice.errors import SizingError
+from gpuslice.sizing.opening import open_at_once
 
 Value = int | float | bool | str | tuple[int, ...]
 
@@ -98,7 +99,10 @@ def read_gguf(path: Path) -> GgufHeader:
         SizingError: It is no GGUF file, of a version or tensor type that is not known, or cut off.
     """
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with (
+            open(path, "rb", opener=open_at_once) as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ):
             return _Reader(path, data).header()
     except (OSError, ValueError) as error:  # ValueError: an empty file cannot be mapped
         raise SizingError(

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gpuslice.errors import SizingError
+from gpuslice.sizing.opening import open_at_once
 
 INDEX = "model.safetensors.index.json"
 CONFIG = "config.json"
@@ -97,7 +98,7 @@ def _read_header(path: Path) -> tuple[Mapping[str, object], int]:
     """Read a shard's header, and how many bytes follow it."""
     try:
         size = path.stat().st_size
-        with path.open("rb") as file:
+        with open(path, "rb", opener=open_at_once) as file:
             length = int.from_bytes(file.read(8), "little")
             if size < 8 or length > min(size - 8, _LARGEST_HEADER):
                 text = f"{path} is no safetensors file, or cut off inside its header"
@@ -126,7 +127,7 @@ def _extent(path: Path, name: str, tensor: object) -> tuple[int, int]:
 
 def _read_json(path: Path) -> Mapping[str, object]:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=open_at_once) as file:
             data = file.read(_LARGEST_JSON + 1)
     except FileNotFoundError as error:
         text = f"{path.parent} has no {path.name}, so what the model needs is unknown"

@@ -35,8 +35,13 @@ _FLOAT = re.compile(
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE = frozenset({"true", "yes", "on"})
 _FALSE = frozenset({"false", "no", "off"})
-# What no text in a stack file has a use for; NUL could not even be passed to a process.
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+# What no text in a stack file has a use for: NUL could not even be passed to a process, ESC drives
+# terminals, and marks that turn the direction of writing show another text than the one that is
+# there (CVE-2021-42574).
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f"
+    "\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
 
 
 def parse_document(

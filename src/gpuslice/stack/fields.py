@@ -99,6 +99,13 @@ Memory = Annotated[int, BeforeValidator(notation.memory_mib), WithJsonSchema(_ME
 Spread = Annotated[int | None, PlainValidator(notation.spread), WithJsonSchema(_SPREAD_SCHEMA)]
 VariableName = Annotated[str, AfterValidator(notation.variable_name)]
 Texts = Annotated[tuple[str, ...], Strict(strict=False)]  # YAML and JSON give lists
+Command = Annotated[
+    tuple[Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")], ...],
+    Strict(strict=False),
+    Field(min_length=1),
+]
+Commands = Annotated[tuple[Command, ...], Strict(strict=False), Field(max_length=32)]
+"""Programs with their arguments, to be run one after the other."""
 
 ProfileName = Annotated[
     str,

@@ -21,7 +21,14 @@ from gpuslice.stack.rules import (
     price_breaches,
     target_breaches,
 )
-from gpuslice.stack.schema import GatewayEntry, ModelEntry, PriceEntry, Stack, TargetEntry
+from gpuslice.stack.schema import (
+    GatewayEntry,
+    HooksEntry,
+    ModelEntry,
+    PriceEntry,
+    Stack,
+    TargetEntry,
+)
 from gpuslice.stack.tree import Document, plain
 
 __all__ = ["STACK_FORM", "LoadedStack", "load_stack", "parse_stack"]
@@ -103,7 +110,7 @@ _KEYS_FILE = (
 STACK_FORM = Form(
     kind="stack file",
     schema=Stack,
-    wanted="a stack file is a mapping with the keys name, gpus, models, gateway and prices",
+    wanted="a stack file is a mapping with the keys name, gpus, models, gateway, hooks and prices",
     empty="the file is empty; 'gpuslice init' writes a starter",
     hint="correct the lines named above; 'gpuslice schema' prints what may stand in the file",
     missing_hint="write one with 'gpuslice init', or name another with --file",
@@ -113,6 +120,7 @@ STACK_FORM = Form(
         Section(path=("models", None), place="models.NAME", schema=ModelEntry),
         Section(path=("models", None, "target"), place="models.NAME.target", schema=TargetEntry),
         Section(path=("gateway",), place="gateway", schema=GatewayEntry),
+        Section(path=("hooks",), place="hooks", schema=HooksEntry),
         Section(path=("prices", None), place="prices.PRODUCT", schema=PriceEntry),
     ),
     elsewhere={

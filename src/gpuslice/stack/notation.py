@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Literal, Self
@@ -21,17 +22,19 @@ GpuChoice = Literal["all"] | tuple[int | str, ...]
 """``all``, or NVML indexes and ``GPU-…`` UUIDs."""
 
 MEMORY_PATTERN = r"^[0-9]+(\.[0-9]+)? ?(GiB|MiB|TiB|GB|MB)$"
-PROFILE_PATTERN = r"^[1-9][0-9]?g\.[0-9]+gb(\+me|\+me\.all|-me|\+gfx)?$"
+PROFILE_PATTERN = r"^[1-9][0-9]?g\.[0-9]{1,4}gb(\+me|\+me\.all|-me|\+gfx)?$"
 STACK_NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,39}$"
 MODEL_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+HOST_PATTERN = r"^[A-Za-z0-9:][A-Za-z0-9._:%-]{0,252}$"
 CURRENCY_PATTERN = r"^[A-Z]{3}$"
 
 _MIB = 1024**2
 _UNITS = {"MiB": _MIB, "GiB": 1024**3, "TiB": 1024**4, "MB": 1000**2, "GB": 1000**3}
 _LARGEST_MIB = 16 * 1024**2  # 16 TiB: beyond any GPU, and small enough for every sum
 _MOST_SLICES = 64  # more than any GPU holds
+_LONGEST_PRODUCT = 96  # NVML_DEVICE_NAME_V2_BUFFER_SIZE
 _LARGEST_INDEX = 99_999  # of the largest fleet on paper
-_GPU_UUID = re.compile(r"GPU-[0-9a-fA-F-]{8,}")
+_GPU_UUID = re.compile(r"GPU-[0-9a-fA-F-]{8,64}")
 _OUR_VARIABLES = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -83,7 +86,7 @@ def memory_mib(value: object) -> object:
 def profile_name(value: object) -> object:
     """Check how a profile is written; whether a GPU offers it is the planner's question."""
     if isinstance(value, int | float) or (isinstance(value, str) and value.isdigit()):
-        raise NotationError(_NUMBER_REFUSED.format(value=value))
+        raise NotationError(_NUMBER_REFUSED.format(value=shortened(str(value))))
     if not isinstance(value, str):
         raise NotationError(f"must be a profile name such as 3g.40gb, not {_shown(value)}")
     if re.fullmatch(PROFILE_PATTERN, value):
@@ -95,7 +98,7 @@ def several_profiles(names: tuple[str, ...]) -> tuple[str, ...]:
     """Check a list of profiles, any of which will do."""
     if not names:
         raise NotationError("names no profile; write a list such as [1g.10gb, 2g.20gb]")
-    if doubles := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+    if doubles := [name for name, count in Counter(names).items() if count > 1]:
         raise NotationError("; ".join(f"names {name} more than once" for name in doubles))
     return names
 
@@ -104,6 +107,8 @@ def product_name(value: str) -> str:
     """Check the name of a product; whether a GPU is called so is not asked here."""
     if not value.strip():
         raise NotationError("names no product; 'gpuslice gpus' shows them")
+    if len(value) > _LONGEST_PRODUCT:
+        raise NotationError(f"is no product's name: longer than {_LONGEST_PRODUCT} characters")
     return value
 
 
@@ -156,7 +161,7 @@ def written_gpus(choice: GpuChoice) -> str | list[int | str]:
 
 def host(value: object) -> object:
     """Check an address to listen on: a name or an IP address, no port, no scheme."""
-    return _matching(value, r"^[A-Za-z0-9._:%-]{1,253}$", "an address such as 127.0.0.1 or 0.0.0.0")
+    return _matching(value, HOST_PATTERN, "an address such as 127.0.0.1 or 0.0.0.0")
 
 
 def variable_name(value: str) -> str:
@@ -196,7 +201,7 @@ def _measured_mib(text: str) -> int:
 
 def _named_gpus(value: Sequence[Any]) -> tuple[int | str, ...]:
     wrong = [f"{_shown(item)} {said}" for item in value if (said := _gpu_problem(item))]
-    doubles = [] if wrong else [item for item in dict.fromkeys(value) if value.count(item) > 1]
+    doubles = [] if wrong else [item for item, count in Counter(value).items() if count > 1]
     if wrong or doubles:
         wrong += [f"names {item} more than once" for item in doubles]
         raise NotationError("; ".join(dict.fromkeys(wrong)))

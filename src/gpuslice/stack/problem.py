@@ -16,6 +16,7 @@ KeyPath = tuple[str | int, ...]
 
 _PLAIN_KEY = re.compile(r"[\w-]+")
 _LONGEST_SHOWN = 60
+_LONGEST_TEXT = 600  # the longest sentence of ours is half of it; the rest is a file's own words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -46,11 +47,10 @@ class Problem:
     text: str
 
     def render(self, file: str) -> str:
-        """Write the problem as compilers do, so that editors can jump to it."""
-        where = f"{file}:{self.mark.line}:{self.mark.column}"
-        return (
-            f"{where}: {dotted(self.path)}: {self.text}" if self.path else f"{where}: {self.text}"
-        )
+        """Write the problem as compilers do, so that editors can jump to it: one bounded line."""
+        where = f"{visible(file)}:{self.mark.line}:{self.mark.column}"
+        text = self.text if len(self.text) <= _LONGEST_TEXT else self.text[:_LONGEST_TEXT] + "…"
+        return f"{where}: {dotted(self.path)}: {text}" if self.path else f"{where}: {text}"
 
 
 def dotted(path: KeyPath) -> str:
@@ -60,7 +60,7 @@ def dotted(path: KeyPath) -> str:
         if isinstance(step, int):
             written += f"[{step}]"
         elif _PLAIN_KEY.fullmatch(step):
-            written += f".{step}" if written else step
+            written += f".{shortened(step)}" if written else shortened(step)
         else:
             written += f'["{shortened(step)}"]'
     return written
@@ -68,8 +68,13 @@ def dotted(path: KeyPath) -> str:
 
 def shortened(text: str) -> str:
     """Make a value fit to be shown: one line, printable, not endless."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    shown = visible(text[: _LONGEST_SHOWN + 1])
     return shown if len(shown) <= _LONGEST_SHOWN else shown[: _LONGEST_SHOWN - 1] + "…"
+
+
+def visible(text: str) -> str:
+    """Write what a terminal would act upon, or hide, as an escape; the rest as it is."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def did_you_mean(word: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
@@ -81,4 +86,4 @@ def did_you_mean(word: str, known: Iterable[str], *, likeness: float = 0.6) -> s
         likeness: From 0 to 1; the default is difflib's own.
     """
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=likeness)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    return f"; did you mean '{shortened(close[0])}'?" if close else ""

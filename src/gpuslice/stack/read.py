@@ -6,6 +6,8 @@ joins (the YAML reader, the schema, the rules), none of which touches a file.
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,11 +16,14 @@ from pydantic import BaseModel, ValidationError
 from gpuslice.errors import StackError, StackNotFoundError
 from gpuslice.stack.document import parse_document
 from gpuslice.stack.form import Form
-from gpuslice.stack.problem import Mark, Problem
+from gpuslice.stack.problem import Mark, Problem, visible
 from gpuslice.stack.tree import Document, Scalar, Table, plain
 from gpuslice.stack.wording import problems_of
 
 MAX_BYTES = 1024 * 1024
+MOST_TOLD = 100
+"""How many problems of one file are told; nobody reads more before mending these."""
+
 _TOP = Mark(line=1, column=1)
 
 
@@ -30,17 +35,29 @@ def read_bytes(path: Path, form: Form) -> bytes:
         StackError: It cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_open_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                message = f"{visible(str(path))} is a pipe or a device, not a {form.kind}"
+                raise StackError(message, hint="write it into a file, and name that")
             return file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         hint = form.missing_hint
-        raise StackNotFoundError(f"there is no {form.kind} {path}", hint=hint) from error
+        raise StackNotFoundError(
+            f"there is no {form.kind} {visible(str(path))}", hint=hint
+        ) from error
     except IsADirectoryError as error:
-        message = f"{path} is a folder, not a {form.kind}"
+        message = f"{visible(str(path))} is a folder, not a {form.kind}"
         raise StackError(message, hint="name the file") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
         hint = "check the path and its permissions"
-        raise StackError(f"the {form.kind} {path} cannot be read: {error}", hint=hint) from error
+        why = error.strerror if isinstance(error, OSError) else error
+        message = f"the {form.kind} {visible(str(path))} cannot be read: {why}"
+        raise StackError(message, hint=hint) from error
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open without waiting for the other end of a pipe that stands in the file's place."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 def understand(data: bytes, form: Form, *, file: str) -> tuple[BaseModel, Document]:
@@ -126,6 +143,10 @@ def _empty_values(document: Document) -> Iterator[Problem]:
 def report(problems: list[Problem], form: Form, file: str) -> StackError:
     """Make one error of all problems of a file, in the order of their lines."""
     ordered = sorted(problems, key=lambda p: (p.mark, p.text))
-    lines = dict.fromkeys(problem.render(file) for problem in ordered)
-    count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
-    return StackError(f"{file} has {count}", hint=form.hint, details=tuple(lines))
+    lines = tuple(dict.fromkeys(problem.render(file) for problem in ordered))
+    count = "1 problem" if len(lines) == 1 else f"{len(lines):,} problems"
+    told = lines[:MOST_TOLD]
+    message = f"{visible(file)} has {count}"
+    if len(told) < len(lines):
+        message += f"; the first {MOST_TOLD} are told"
+    return StackError(message, hint=form.hint, details=told)

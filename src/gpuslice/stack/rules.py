@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from string import Formatter
 
 from gpuslice.stack import notation
@@ -19,6 +20,7 @@ PLACEHOLDERS = ("port", "model", "memory_mib", "uuid", "name", "context_tokens",
 
 
 _COMPARED, _LISTED = 200, 8
+_BRACES_TOLD = 20  # of one command; looking for what was meant takes its time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +50,7 @@ def model_breaches(model: Mapping[str, object]) -> list[Breach]:
         *_what_to_serve(model),
         *_engine_and_model(model),
         *_engine_and_command(model),
-        *_placeholders(model.get("command")),
+        *islice(_placeholders(model.get("command")), _BRACES_TOLD),
     ]
 
 
@@ -183,6 +185,9 @@ def _what_to_serve(model: Mapping[str, object]) -> Iterator[Breach]:
     source = model.get("model")
     if isinstance(source, str) and "://" in source:
         text = f"'{shortened(source)}' is an address; write a hub name, a folder, or a .gguf file"
+        yield Breach(path=("model",), text=text)
+    if isinstance(source, str) and source.startswith("-"):
+        text = "starts with '-', which a server would take for an option; write ./ in front of it"
         yield Breach(path=("model",), text=text)
 
 

@@ -12,12 +12,20 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, model_validator
 
 from gpuslice.stack import notation
-from gpuslice.stack.fields import Currency, DrainedGpus, Gpus, ModelName, StackName
+from gpuslice.stack.fields import (
+    Commands,
+    Currency,
+    DrainedGpus,
+    Gpus,
+    ModelName,
+    ProductName,
+    StackName,
+)
 from gpuslice.stack.model_entry import ModelEntry, TargetEntry
 from gpuslice.stack.rules import neighbour_breaches, price_breaches
 from gpuslice.stack.section import FileSection, refuse
 
-__all__ = ["GatewayEntry", "ModelEntry", "PriceEntry", "Stack", "TargetEntry"]
+__all__ = ["GatewayEntry", "HooksEntry", "ModelEntry", "PriceEntry", "Stack", "TargetEntry"]
 
 _NEIGHBOURS = {"near", "away"}
 
@@ -45,12 +53,46 @@ class GatewayEntry(FileSection):
     api_keys_file: str | None = Field(
         default=None,
         min_length=1,
+        max_length=4096,
         title="File of API keys",
         description=(
             "A file with one key per line, readable by its owner only (chmod 600). When it is "
             "given, clients must send one of the keys. Keys themselves never stand in this file."
         ),
         examples=["keys.txt"],
+    )
+
+
+class HooksEntry(FileSection):
+    """Commands around every change of slices, such as those that stop and start a monitor."""
+
+    before: Commands = Field(
+        default=(),
+        title="Before",
+        description=(
+            "Commands to run before slices or MIG modes are changed, each a list of a program and "
+            "its arguments; no shell. They get the plan as JSON on standard input. One that fails "
+            "stops the change, with nothing touched."
+        ),
+        examples=[[["systemctl", "stop", "dcgm-exporter"]]],
+    )
+    after: Commands = Field(
+        default=(),
+        title="After",
+        description=(
+            "Commands to run when the slices are as planned, before servers start; also when the "
+            "change failed and was undone. One that fails undoes the change."
+        ),
+        examples=[[["systemctl", "start", "dcgm-exporter"]]],
+    )
+    timeout_s: float = Field(
+        default=60.0,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        title="Time limit",
+        description="How long each command may take, in seconds.",
+        examples=[60],
     )
 
 
@@ -123,7 +165,18 @@ class Stack(FileSection):
         description="The one OpenAI-compatible endpoint in front of all models.",
         examples=[{"port": 8080}],
     )
-    prices: dict[str, PriceEntry] = Field(
+    hooks: HooksEntry = Field(
+        default_factory=HooksEntry,
+        title="Hooks",
+        description="Commands to run around every change of slices or MIG modes.",
+        examples=[
+            {
+                "before": [["systemctl", "stop", "dcgm-exporter"]],
+                "after": [["systemctl", "start", "dcgm-exporter"]],
+            }
+        ],
+    )
+    prices: dict[ProductName, PriceEntry] = Field(
         default_factory=dict,
         title="Prices",
         description="What a card costs, by product name as 'gpuslice gpus' shows it.",

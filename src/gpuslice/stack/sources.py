@@ -11,9 +11,9 @@ from pathlib import Path
 
 from gpuslice.errors import ModelNotFoundError
 from gpuslice.stack.loaded import LoadedStack
-from gpuslice.stack.problem import Problem, shortened
+from gpuslice.stack.problem import Problem, shortened, visible
 
-_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?(:[\w.-]+)?", re.ASCII)
+_HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?(:\w[\w.-]*)?", re.ASCII)
 _PATH_STARTS = ("/", "./", "../", "~")
 
 
@@ -54,10 +54,20 @@ def _wrong(model: str, folder: Path) -> str:
     path = _located(model, folder)
     if not _is_path(model, path):
         return ""
+    try:
+        return _wrong_kind(model, path)
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        return f"'{shortened(model)}' cannot be looked at: {error.strerror}"
+
+
+def _wrong_kind(model: str, path: Path) -> str:
+    """Say that a path is not there or leads to something else than a model, or ""."""
     if not path.exists():
-        return f"'{shortened(model)}' is not there (looked for {path})"
+        return f"'{shortened(model)}' is not there (looked for {visible(str(path))})"
     if model.lower().endswith(".gguf"):
-        return "" if path.is_file() else f"'{shortened(model)}' is a folder, not a .gguf file"
+        if path.is_dir():
+            return f"'{shortened(model)}' is a folder, not a .gguf file"
+        return "" if path.is_file() else f"'{shortened(model)}' is a pipe or a device, not a file"
     return "" if path.is_dir() else f"'{shortened(model)}' is neither a folder nor a .gguf file"
 
 
@@ -73,4 +83,12 @@ def _is_path(model: str, located: Path) -> bool:
     """Tell a path from a hub name; a folder that exists wins over a hub name spelt the same."""
     if model.startswith(_PATH_STARTS) or model in {".", ".."} or model.lower().endswith(".gguf"):
         return True
-    return located.is_dir() or not _HUB_NAME.fullmatch(model)
+    return not _HUB_NAME.fullmatch(model) or _is_folder(located)
+
+
+def _is_folder(path: Path) -> bool:
+    """Tell whether there is such a folder; what cannot be looked at is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False

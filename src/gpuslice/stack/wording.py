@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from gpuslice.stack.document import resolve
 from gpuslice.stack.fields import INNER_STEPS
@@ -57,7 +57,7 @@ def _text(details: ErrorDetails, path: KeyPath, node: Node | None, form: Form) -
 def _unknown_key(path: KeyPath, form: Form) -> str:
     """Say what an unknown key was probably meant to be."""
     word = str(path[-1])
-    known = form.section(path[:-1]).model_fields
+    known = _keys(form.section(path[:-1]))
     if elsewhere := form.elsewhere.get(word):
         return f"unknown key; {elsewhere}"
     if close := did_you_mean(word, known, likeness=0.8):
@@ -70,9 +70,14 @@ def _unknown_key(path: KeyPath, form: Form) -> str:
 def _place(word: str, form: Form) -> str:
     """Say where in the file a key may stand, or ""."""
     for section in form.sections:
-        if word in section.schema.model_fields:
+        if word in _keys(section.schema):
             return f"below {section.place}"
-    return "at the top of the file" if word in form.schema.model_fields else ""
+    return "at the top of the file" if word in _keys(form.schema) else ""
+
+
+def _keys(schema: type[BaseModel]) -> tuple[str, ...]:
+    """The keys of a section as they are written."""
+    return tuple(field.alias or name for name, field in schema.model_fields.items())
 
 
 def _whole_number(_: Mapping[str, Any], node: Node | None) -> str:
@@ -100,7 +105,8 @@ def _wanted_text(_: Mapping[str, Any], node: Node | None) -> str:
 def _choice(context: Mapping[str, Any], node: Node | None) -> str:
     choices = re.findall(r"'([^']*)'", str(context.get("expected", "")))
     word = node.text if isinstance(node, Scalar) else ""
-    text = f"must be {', '.join(choices[:-1])} or {choices[-1]}, not {_shown(node)}"
+    listed = f"{', '.join(choices[:-1])} or {choices[-1]}" if len(choices) > 1 else choices[0]
+    text = f"must be {listed}, not {_shown(node)}"
     return text + did_you_mean(word, choices)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,30 @@ def test_both_files_are_for_their_owner_only_whatever_the_umask(
     assert record_file.parent.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.parametrize("version", [1, 3])
+def test_a_journal_of_another_version_is_not_read_and_a_remedy_is_named(
+    store: RecordStore, tmp_path: Path, version: int
+) -> None:
+    store.write_journal(replace(JOURNAL, version=version))
+    with pytest.raises(RecordError, match=f"journal of version {version}") as caught:
+        store.read_journal()
+    assert f"mv {tmp_path}/machine/change.json" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "[" * 100_000, '{"version": 2}', '{"version": "x"}']
+)
+def test_a_damaged_journal_is_named_and_left_where_it_is(
+    store: RecordStore, tmp_path: Path, text: str
+) -> None:
+    store.write_journal(JOURNAL)
+    journal = tmp_path / "machine" / "change.json"
+    journal.write_text(text)
+    with pytest.raises(RecordError, match=r"change\.json is damaged"):
+        store.read_journal()
+    assert journal.read_text() == text
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"owned": 1}', '{"boot_id": "a", "owned": [{}]}'])
 def test_a_damaged_file_is_named_with_what_to_do_and_left_where_it_is(
     store: RecordStore, record_file: Path, text: str
@@ -113,7 +138,7 @@ def test_a_link_waiting_for_the_next_write_is_replaced_and_its_target_untouched(
     target = tmp_path / "target"
     target.write_text("precious")
     record_file.parent.mkdir()
-    record_file.with_suffix(".new").symlink_to(target)
+    record_file.with_name(".record.json.new").symlink_to(target)
     store.write_record(FULL)
     assert target.read_text() == "precious"
     assert not record_file.is_symlink()
@@ -124,7 +149,7 @@ def test_a_link_waiting_for_the_next_write_is_replaced_and_its_target_untouched(
 def test_a_file_of_another_user_is_not_trusted(store: RecordStore, record_file: Path) -> None:
     store.write_record(FULL)
     os.chown(record_file, 65534, -1)
-    with pytest.raises(RecordError, match="belongs to another user"):
+    with pytest.raises(RecordError, match="belongs to user 65534"):
         store.read_record()
 
 

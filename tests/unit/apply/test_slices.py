@@ -9,13 +9,22 @@ import pytest
 
 from builders import a_record, owned
 from changing import Bench, FailingDriver, KilledError, layout
+from gpuslice import simulator
 from gpuslice.apply.record import Entry, Journal
 from gpuslice.apply.slices import undo
-from gpuslice.errors import ApplyError, DriverError, GpuBusyError, InterruptedChangeError
+from gpuslice.errors import (
+    ApplyError,
+    DriverError,
+    GpuBusyError,
+    InsufficientResourcesError,
+    InterruptedChangeError,
+    ReadBackError,
+)
 from gpuslice.model.demand import ReplicaId
 from gpuslice.model.desired import Record
 from gpuslice.model.event import EventKind
 from gpuslice.model.gpu import Slice
+from gpuslice.model.plan import PlannedSlice
 from gpuslice.planner.ordering.steps import (
     CreateSlice,
     DestroySlice,
@@ -189,8 +198,55 @@ def test_somebody_elses_slice_where_ours_was_is_named_and_not_taken_for_ours(
     theirs = made(gpus, "4g.40gb", 0)
     with pytest.raises(ApplyError) as caught:
         undo(bench.journal(), gpus.driver, bench.events.append)
-    assert "somebody else's 4g.40gb lies at 0:4, where 3g.40gb was" in caught.value.details[0]
+    assert caught.value.code == "foreign-slices"
+    assert "--allow foreign-slices" in caught.value.hint
+    assert caught.value.details == (
+        "GPU 0: somebody else's 4g.40gb lies at 0:4, where 3g.40gb at 0:4 was",
+        "GPU 0: 3g.40gb at 0:4, destroyed by the change, is missing",
+    )
     assert gpus.slices() == (theirs,)
+
+
+def test_our_old_slice_is_given_up_for_somebody_elses_where_that_is_allowed(
+    gpus: SimulatedGpus, bench: Bench
+) -> None:
+    ours, other = made(gpus, "2g.20gb", 0), made(gpus, "1g.10gb", 6)
+    before = a_record(owned(ours, "chat"), owned(other, "coder"))
+    bench.change((DestroySlice(slice=ours), DestroySlice(slice=other)), before)
+    theirs = made(gpus, "3g.40gb", 0)
+
+    allow = ("foreign-slices",)
+    record = undo(bench.journal(), gpus.driver, bench.events.append, allow=allow)
+
+    assert [(s.profile, str(s.placement)) for s in gpus.slices()] == [
+        ("3g.40gb", "0:4"),
+        ("1g.10gb", "6:1"),
+    ]
+    assert theirs in gpus.slices()
+    assert [str(o.replica) for o in record.owned] == ["coder/0"]
+    (note,) = [e.text for e in bench.events if e.kind is EventKind.NOTE]
+    assert note == (
+        "GPU 0: somebody else's 3g.40gb lies at 0:4, where 2g.20gb at 0:2 was, which is given up"
+    )
+
+
+def test_a_slice_that_came_meanwhile_where_ours_was_refused_is_not_taken_for_ours(
+    gpus: SimulatedGpus, bench: Bench
+) -> None:
+    enable = EnableMig(gpu_uuid=gpus.gpu.uuid)
+    ours = create(gpus, "2g.20gb", 0)
+
+    def meanwhile() -> None:
+        if driver.changes == 1:
+            gpus.driver.create_slice(gpus.planned("2g.20gb", 0))
+
+    driver = FailingDriver(gpus.driver, before=meanwhile)
+    with pytest.raises(InsufficientResourcesError):
+        bench.change((enable, ours), Record(), driver=driver)
+    theirs = gpus.slices()
+    undo(bench.journal(), gpus.driver, bench.events.append)
+    assert gpus.slices() == theirs
+    assert [(s.profile, str(s.placement)) for s in theirs] == [("2g.20gb", "0:2")]
 
 
 def test_a_slice_that_was_killed_between_its_two_halves_is_made_whole_again(
@@ -241,17 +297,81 @@ def test_what_cannot_be_undone_is_told_and_the_rest_is_undone_all_the_same(
 ) -> None:
     made(gpus, "1g.10gb", 6)
     bench.change((create(gpus, "2g.20gb", 0), create(gpus, "2g.20gb", 2)), Record())
-    stuck = FailingDriver(
-        gpus.driver, fails_at=0, error=lambda: GpuBusyError("Process 4711 holds it.", hint="Stop.")
-    )
+
+    class Stuck(FailingDriver):
+        def destroy_slice(self, slice_: Slice) -> None:
+            if slice_.placement.start == 2:
+                raise GpuBusyError("Process 4711 holds it.", hint="Stop.")
+            super().destroy_slice(slice_)
+
+    stuck = Stuck(gpus.driver)
 
     with pytest.raises(ApplyError, match="could not be undone completely") as caught:
         undo(bench.journal(), stuck, bench.events.append)
 
-    assert caught.value.details == ("Process 4711 holds it. Stop.",)
+    assert caught.value.code == "apply-failed"
+    assert "`gpuslice down`" in caught.value.hint
+    assert caught.value.details == (
+        "GPU 0: Process 4711 holds it. Stop.",
+        "GPU 0: 2g.20gb at 2:2, made by the change, is still there",
+    )
     assert [str(s.placement) for s in gpus.slices()] == ["2:2", "6:1"]
     undo(bench.journal(), gpus.driver, bench.events.append)  # the cause has gone
     assert [str(s.placement) for s in gpus.slices()] == ["6:1"]
+
+
+def test_a_gpu_that_looks_different_after_a_step_ends_the_change(
+    gpus: SimulatedGpus, bench: Bench
+) -> None:
+    gone = made(gpus, "1g.10gb", 6)
+
+    class Careless(FailingDriver):
+        def create_slice(self, planned: PlannedSlice) -> Slice:
+            created = super().create_slice(planned)
+            self.driver.destroy_slice(gone)
+            return created
+
+    with pytest.raises(ReadBackError) as caught:
+        bench.change((create(gpus, "2g.20gb", 0),), Record(), driver=Careless(gpus.driver))
+    assert caught.value.details == (
+        f"1g.10gb at 6:1 (GPU instance {gone.gpu_instance_id}) is not there",
+    )
+    assert [entry.done for entry in bench.journal().entries] == [False]
+
+
+def test_before_the_first_step_the_journal_says_what_was_and_all_that_is_wanted(
+    gpus: SimulatedGpus, bench: Bench
+) -> None:
+    lying = made(gpus, "1g.10gb", 6)
+    steps = (DestroySlice(slice=lying), create(gpus, "2g.20gb", 0))
+
+    def check() -> None:
+        raise InterruptedChangeError("Interrupted.")
+
+    with pytest.raises(InterruptedChangeError):
+        bench.change(steps, Record(), check=check)
+    journal = bench.journal()
+    (was,) = journal.was
+    assert (was.gpu_uuid, was.index, was.slices) == (gpus.gpu.uuid, 0, (lying,))
+    assert [(e.destroyed, e.created) for e in journal.wanted] == [
+        (lying, None),
+        (None, gpus.planned("2g.20gb", 0)),
+    ]
+    assert journal.entries == ()
+    assert journal.boot_id == gpus.driver.boot_id()
+
+
+def test_after_a_reboot_slices_are_let_be_and_only_the_mode_is_brought_back(
+    gpus: SimulatedGpus, bench: Bench
+) -> None:
+    bench.change((EnableMig(gpu_uuid=gpus.gpu.uuid), create(gpus, "2g.20gb", 0)), Record())
+    simulator.reboot(gpus.directory)
+    assert undo(bench.journal(), gpus.driver, bench.events.append) == Record()
+    assert layout(gpus.driver.read()) == {gpus.gpu.uuid: (False, ())}
+
+    theirs = made(gpus, "2g.20gb", 0)
+    undo(bench.journal(), gpus.driver, bench.events.append)
+    assert gpus.slices() == (theirs,)
 
 
 def test_a_step_is_described_without_a_replica_where_it_has_none(gpus: SimulatedGpus) -> None:

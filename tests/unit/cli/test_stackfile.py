@@ -46,4 +46,12 @@ def test_a_file_that_exists_is_overwritten_only_when_told_to(
 
 def test_the_schema_is_json_that_names_every_key(terminal: Terminal) -> None:
     found = terminal.type("schema").json
-    assert found["properties"].keys() == {"name", "gpus", "drain", "models", "gateway", "prices"}
+    assert found["properties"].keys() == {
+        "name",
+        "gpus",
+        "drain",
+        "models",
+        "gateway",
+        "hooks",
+        "prices",
+    }

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -7,8 +10,9 @@ import pynvml
 import pytest
 
 from gpuslice.driver.calls import NvmlCalls
+from gpuslice.driver.limits import _LIMITS_S, limit_s
 from gpuslice.driver.translation import NvmlCode
-from gpuslice.errors import DriverError, GpuBusyError
+from gpuslice.errors import DriverError, DriverHungError, GpuBusyError
 
 
 def a_binding(**functions: Any) -> NvmlCalls:
@@ -86,3 +90,71 @@ def test_a_mistake_of_our_own_is_not_taken_for_the_drivers() -> None:
 
     with pytest.raises(TypeError, match="ours"):
         a_binding(nvmlBroken=broken).call("nvmlBroken", to="look")
+
+
+# --- A driver that does not answer ----------------------------------------------------------------
+
+
+@pytest.fixture
+def released() -> Iterator[threading.Event]:
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def hanging(released: threading.Event) -> NvmlCalls:
+    """A binding whose `nvmlHang` never answers; everything else has its usual limit."""
+    calls = a_binding(nvmlHang=released.wait, nvmlDouble=lambda value: 2 * value)
+    return NvmlCalls(
+        calls.module, limit_of=lambda name: 0.01 if name == "nvmlHang" else limit_s(name)
+    )
+
+
+def test_a_call_that_does_not_return_says_what_was_asked(released: threading.Event) -> None:
+    with pytest.raises(
+        DriverHungError, match=r"Could not look: .* has not answered nvmlHang within 0\.01 s\."
+    ) as caught:
+        hanging(released).call("nvmlHang", to="look")
+    assert caught.value.code == "driver-hung"
+    assert "dmesg" in caught.value.hint
+
+
+def test_a_driver_that_hangs_is_asked_nothing_more(released: threading.Event) -> None:
+    calls = hanging(released)
+    with pytest.raises(DriverHungError):
+        calls.call("nvmlHang", to="look")
+    assert calls.hung
+    with pytest.raises(DriverHungError, match=r"Could not double: .*nvmlHang.* asked nothing more"):
+        calls.call("nvmlDouble", 4, to="double")
+    with pytest.raises(DriverHungError, match="Could not tidy up"):
+        calls.settle(to="tidy up")
+
+
+def test_a_changing_call_has_more_time_than_a_reading_one() -> None:
+    reading = limit_s("nvmlDeviceGetMigMode")
+    assert reading >= 30
+    assert limit_s("nvmlGpuInstanceDestroy") > reading
+    assert limit_s("nvmlDeviceSetMigMode") > limit_s("nvmlGpuInstanceDestroy")
+
+
+@pytest.mark.parametrize("function", sorted(_LIMITS_S))
+def test_every_function_with_a_limit_of_its_own_exists(function: str) -> None:
+    assert callable(getattr(pynvml, function))
+
+
+def test_what_a_call_made_is_kept_although_ctrl_c_ended_the_waiting(
+    released: threading.Event,
+) -> None:
+    def create() -> str:
+        main = threading.main_thread().ident
+        assert main is not None
+        signal.pthread_kill(main, signal.SIGINT)
+        released.wait()
+        return "handle"
+
+    calls, made = a_binding(nvmlCreate=create), list[str]()
+    with pytest.raises(KeyboardInterrupt):
+        calls.call("nvmlCreate", to="create", keep=made.append)
+    released.set()
+    calls.settle(to="see what was made")
+    assert made == ["handle"]

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import signal
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
-from gpuslice.errors import DriverError, GpuBusyError, ReadBackError
+from gpuslice.driver.nvml import NvmlDriver
+from gpuslice.errors import DriverError, DriverHungError, GpuBusyError, ReadBackError
 from simulated_gpus import SimulatedGpus, simulated_gpus
 
 FILL = "nvmlGpuInstanceCreateComputeInstance"
@@ -46,6 +49,48 @@ def test_ctrl_c_while_it_is_filled_leaves_nothing(machine: SimulatedGpus) -> Non
     with pytest.raises(KeyboardInterrupt):
         machine.driver.create_slice(machine.planned("2g.20gb", 0))
     assert machine.slices() == ()
+
+
+def test_ctrl_c_while_it_is_created_leaves_nothing(machine: SimulatedGpus) -> None:
+    """The interrupt reaches the waiting thread before the call has made anything."""
+    waiting = threading.main_thread().ident
+    assert waiting is not None
+    interrupted = threading.Event()
+
+    def create(*arguments: Any) -> Any:
+        signal.pthread_kill(waiting, signal.SIGINT)
+        interrupted.wait()
+        return getattr(machine.nvml.original, CREATE)(*arguments)
+
+    machine.nvml.replace(CREATE, create)
+    previous = signal.signal(signal.SIGINT, lambda *_: interrupt(interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        machine.driver.create_slice(machine.planned("2g.20gb", 0))
+    signal.signal(signal.SIGINT, previous)
+    assert machine.slices() == ()
+
+
+def interrupt(told: threading.Event) -> NoReturn:
+    told.set()
+    raise KeyboardInterrupt
+
+
+def test_a_driver_that_hangs_while_a_slice_is_made_is_said_to_have_left_something(
+    machine: SimulatedGpus,
+) -> None:
+    planned, released = machine.planned("2g.20gb", 0), threading.Event()
+    machine.nvml.replace(FILL, lambda *arguments: released.wait())
+    hurried = NvmlDriver(
+        machine.nvml,
+        simulated=True,
+        boot_id=lambda: "",
+        limit_of=lambda name: 0.01 if name == FILL else 60.0,
+    )
+    with pytest.raises(DriverHungError, match="fill GPU instance") as caught:
+        hurried.create_slice(planned)
+    released.set()
+    assert "may be left on GPU 0" in caught.value.details[0]
+    assert "-dgi" in caught.value.details[1]
 
 
 def test_what_cannot_be_undone_is_told_with_the_first_error(machine: SimulatedGpus) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from gpuslice.driver.calls import Device, NvmlCalls, open_device
-from gpuslice.driver.instances import list_compute_instances, list_instances
+from gpuslice.driver.compute import list_compute_instances
+from gpuslice.driver.instances import list_instances
 from simulated_gpus import SimulatedGpus, simulated_gpus
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from gpuslice import simulator
 from gpuslice.driver.nvml import NvmlDriver
 from gpuslice.driver.open import open_real, read_boot_id
-from gpuslice.errors import DriverError, NoDriverError
+from gpuslice.errors import DriverError, DriverHungError, NoDriverError
 from simulated_gpus import NvmlWith
 
 
@@ -56,3 +57,25 @@ def test_a_closed_driver_says_that_it_is_closed(tmp_path: Path) -> None:
     with pytest.raises(DriverError) as caught:
         driver.read()
     assert "closed" in caught.value.hint
+
+
+def test_a_driver_that_hangs_while_it_is_opened_says_so(tmp_path: Path) -> None:
+    released = threading.Event()
+    nvml = NvmlWith(simulator.load(tmp_path, "a100-80gb"))
+    nvml.replace("nvmlInit", released.wait)
+    with pytest.raises(DriverHungError, match=r"reach the NVIDIA driver: .*nvmlInit"):
+        NvmlDriver(nvml, simulated=True, boot_id=lambda: "boot", limit_of=lambda _: 0.01)
+    released.set()
+
+
+def test_closing_a_driver_that_hangs_does_not_hang_again(tmp_path: Path) -> None:
+    released = threading.Event()
+    nvml = NvmlWith(simulator.load(tmp_path, "a100-80gb"))
+    nvml.replace("nvmlDeviceGetCount", released.wait)
+    brief = {"nvmlDeviceGetCount": 0.01}
+    driver = NvmlDriver(
+        nvml, simulated=True, boot_id=lambda: "boot", limit_of=lambda name: brief.get(name, 60.0)
+    )
+    with pytest.raises(DriverHungError, match="count the GPUs"), driver:
+        driver.read()
+    released.set()

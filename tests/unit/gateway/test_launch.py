@@ -54,7 +54,7 @@ def test_open_settings_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture
     file.chmod(0o644)
     assert main([str(file)]) == 1
     said = capsys.readouterr().err
-    assert "can be used by others" in said
+    assert "others can use it" in said
     assert "hunter2" not in said
 
 

@@ -136,5 +136,5 @@ def test_keys_folder_is_refused(tmp_path: Path) -> None:
 
 def test_keys_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "keys", 0o600)
-    with pytest.raises(SecretMissingError, match="not a plain file"):
+    with pytest.raises(SecretMissingError, match="no plain file"):
         read_keys_file(tmp_path / "keys")

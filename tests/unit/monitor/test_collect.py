@@ -10,7 +10,7 @@ import pytest
 
 from builders import a_gpu, a_running_server, a_slice, an_observed
 from gpuslice.model.demand import ReplicaId
-from gpuslice.model.gpu import GpuProcess, Observed, Slice, SliceUse
+from gpuslice.model.gpu import Gpu, GpuProcess, Observed, Slice, SliceUse
 from gpuslice.model.plan import PlannedSlice
 from gpuslice.model.server import MetricNames
 from gpuslice.monitor.collect import Watched, fetch, take_reading
@@ -26,6 +26,9 @@ class StillDriver:
     def read(self) -> Observed:
         return an_observed(GPU)
 
+    def read_gpu(self, gpu_uuid: str) -> Gpu:
+        return self.read().gpu(gpu_uuid)
+
     def boot_id(self) -> str:
         return "boot"
 
@@ -36,7 +39,10 @@ class StillDriver:
     def read_processes(self, gpu_uuid: str) -> tuple[GpuProcess, ...]:
         return ()
 
-    def set_mig_mode(self, gpu_uuid: str, *, enabled: bool) -> None:
+    def set_mig_mode(self, gpu_uuid: str, *, enabled: bool, reset: bool = False) -> None:
+        raise NotImplementedError
+
+    def reset_gpu(self, gpu_uuid: str) -> None:
         raise NotImplementedError
 
     def create_slice(self, planned: PlannedSlice) -> Slice:

@@ -8,7 +8,7 @@ import pytest
 
 from builders import a_board_gpu, an_observed, with_slices
 from gpuslice.model.geometry import Geometry, Placement
-from gpuslice.model.gpu import Gpu, MigMode
+from gpuslice.model.gpu import Gpu, MigMode, SlicePart
 from gpuslice.planner.fingerprint import fingerprint
 
 GPU = with_slices(a_board_gpu(), ("2g.20gb", 0), ("1g.10gb", 6))
@@ -96,3 +96,11 @@ def test_what_plans_do_not_depend_on_does_not_matter() -> None:
 
 def test_the_fingerprint_is_the_same_in_every_process() -> None:
     assert fingerprint(an_observed(GPU, OTHER)) == "551e2a251e15685e"
+
+
+def test_the_compute_instances_that_share_a_slice_matter() -> None:
+    halves = tuple(SlicePart(compute_instance_id=n, compute_slices=1, start=n) for n in (0, 1))
+    shared = replace(GPU, slices=(replace(GPU.slices[0], parts=halves), GPU.slices[1]))
+    one = replace(GPU, slices=(replace(GPU.slices[0], parts=halves[:1]), GPU.slices[1]))
+
+    assert len({fingerprint(an_observed(gpu)) for gpu in (GPU, shared, one)}) == 3

@@ -90,7 +90,7 @@ def test_tail_reads_only_the_end_of_a_huge_log(logs: Logs, monkeypatch: pytest.M
 
 
 def test_tail_cannot_drive_a_terminal(logs: Logs) -> None:
-    write(logs, "\x1b[31mred\x1b[0m \x1b]0;title\x07and \x08plain\n 10%\r 99%\r\n\xff\n")
+    write(logs, "\x1b[31mred\x1b[0m \x1b]0;title\x07and \x08plain\x9b\u202e\n 10%\r 99%\r\n\xff\n")
     assert logs.tail(NAME, lines=3) == ("red and plain", " 99%", "ÿ")
 
 

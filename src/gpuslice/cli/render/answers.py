@@ -29,7 +29,7 @@ def plain(answers: Mapping[str, Answer], names: Sequence[str]) -> RenderableType
 def _panel(name: str, answer: Answer | None) -> Panel:
     subtitle = answer.summary if answer and answer.tokens else "asking …"
     style = "red" if answer and answer.error else "green" if answer and answer.done else "yellow"
-    return Panel(Text(_text(answer)), title=name, subtitle=subtitle, border_style=style)
+    return Panel(Text(_text(answer)), title=Text(name), subtitle=Text(subtitle), border_style=style)
 
 
 def _text(answer: Answer | None) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from gpuslice.agent.proposal import Proposal
 from gpuslice.cli.render.servers import fates_of
@@ -42,9 +44,11 @@ def seats_summary(proposal: Proposal) -> Table:
         seats.setdefault(seat.replica.model, []).append(seat)
     unplaced = Counter(unplaced.replica.model for unplaced in proposal.plan.unplaced)
     for demand in proposal.demands:
-        rows = list(_profile_rows(seats.get(demand.model, []), fates, shown))
+        rows: list[tuple[RenderableType, ...]] = list(
+            _profile_rows(seats.get(demand.model, []), fates, shown)
+        )
         if missing := unplaced[demand.model]:
-            rows.append(("[red]no slice[/]", "", f"{missing:,}", *("" for _ in shown)))
+            rows.append((Text("no slice", style="red"), "", f"{missing:,}", *("" for _ in shown)))
         for number, row in enumerate(rows):
             told = (demand.model, engines[demand.model], needs_text(demand))
             table.add_row(*(told if number == 0 else ("", "", "  〃")), *row)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gpuslice.agent.proposal import Proposal
+from gpuslice.model.gpu import Observed
+from gpuslice.model.plan import Plan
 from gpuslice.planner.ordering.steps import (
     CreateSlice,
     DestroySlice,
@@ -27,9 +28,25 @@ from gpuslice.planner.ordering.steps import (
 _SPELLED_OUT = 3
 
 
-def steps_view(proposal: Proposal) -> RenderableType:
+class Planned(Protocol):
+    """A plan and the machine it was made from; what else there is does not matter here."""
+
+    @property
+    def plan(self) -> Plan:
+        """The plan."""
+
+    @property
+    def observed(self) -> Observed:
+        """The machine."""
+
+
+def steps_view(proposal: Planned) -> RenderableType:
     """List what would be done, and what one would type to do it by hand."""
-    told = list(steps_told(proposal))
+    return told_view(list(steps_told(proposal)))
+
+
+def told_view(told: Sequence[tuple[str, str]]) -> RenderableType:
+    """List steps in words, each with what one would type; says so where there are none."""
     if not told:
         return _nothing()
     table = _table()
@@ -38,7 +55,7 @@ def steps_view(proposal: Proposal) -> RenderableType:
     return table
 
 
-def steps_summary(proposal: Proposal) -> RenderableType:
+def steps_summary(proposal: Planned) -> RenderableType:
     """Add up what would be done by kind, with the first few of each kind spelled out."""
     kinds: dict[type[Step], list[Step]] = {}
     for step in steps(proposal.plan):
@@ -55,12 +72,12 @@ def steps_summary(proposal: Proposal) -> RenderableType:
     return table
 
 
-def steps_told(proposal: Proposal) -> Iterator[tuple[str, str]]:
+def steps_told(proposal: Planned) -> Iterator[tuple[str, str]]:
     """Tell every step in words and as a person would type it."""
     return _told(proposal, steps(proposal.plan))
 
 
-def _told(proposal: Proposal, todo: Sequence[Step]) -> Iterator[tuple[str, str]]:
+def _told(proposal: Planned, todo: Sequence[Step]) -> Iterator[tuple[str, str]]:
     gpus = {gpu.uuid: gpu for gpu in proposal.observed.gpus}
     for step in todo:
         # Of one GPU only: looking it up among thousands, for every step, would take seconds.

@@ -113,7 +113,9 @@ def describe(step: Step, gpus: Sequence[Gpu]) -> str:
             return f"GPU {_index(gpus, slice_.gpu_uuid)}: destroy {place}"
         case CreateSlice(planned=planned, replica=replica):
             whom = f" for {replica}" if replica else ""
-            place = f"{planned.profile} at {planned.placement}"
+            parts = " + ".join(f"{size}c" for size in planned.parts)
+            what = f"{planned.profile} ({parts})" if parts else planned.profile
+            place = f"{what} at {planned.placement}"
             return f"GPU {_index(gpus, planned.gpu_uuid)}: create {place}{whom}"
         case _:
             assert_never(step)
@@ -141,10 +143,19 @@ def by_hand(step: Step, observed: Observed) -> str:
                 return destroy
             return f"{mig} -dci -gi {gone.gpu_instance_id} && {destroy}"
         case CreateSlice(planned=new):
-            index = observed.gpu(new.gpu_uuid).index
-            return f"nvidia-smi mig -i {index} -cgi {new.profile_id}:{new.placement.start} -C"
+            mig = f"nvidia-smi mig -i {observed.gpu(new.gpu_uuid).index}"
+            instance = f"{mig} -cgi {new.profile_id}:{new.placement.start}"
+            if not new.parts:
+                return f"{instance} -C"
+            profiles = ",".join(str(_COMPUTE_PROFILES[size]) for size in new.parts)
+            return f"{instance} && {mig} -cci {profiles} -gi ID"
         case _:
             assert_never(step)
+
+
+# Ids of compute-instance profiles by their compute slices (`nvidia-smi mig -lcip` lists them); the
+# id of the new GPU instance is what the first command prints.
+_COMPUTE_PROFILES = {1: 0, 2: 1, 3: 2, 4: 3, 6: 6, 7: 4, 8: 5}
 
 
 def _index(gpus: Sequence[Gpu], uuid: str) -> int:

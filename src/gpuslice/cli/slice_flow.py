@@ -1,0 +1,162 @@
+"""What the slice commands share: exit statuses for scripts, and show, ask, carry out.
+
+Scripts tell three answers apart: 0 equal (or done), 2 different, 1 failed. Elsewhere 2 is wrong
+usage, and a failure has a status of its own; below ``gpuslice slices`` wrong usage is 64, and
+``assert`` fails with 1 whatever the reason, so that 2 never means anything else.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from gpuslice.errors import GpusliceError
+
+if TYPE_CHECKING:
+    from gpuslice.agent.partition import Partition, Scene
+    from gpuslice.model.machine import Machine
+
+DIFFERS = 2
+FAILED = 1
+WRONG_USAGE = 64  # EX_USAGE of sysexits.h
+
+# Of all kinds of wrong usage typer exports this one alone; its base is what they have in common.
+_WRONG_USAGE_ERRORS: tuple[type[Exception], ...] = typer.BadParameter.__bases__
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Change nothing; exit status 2 when something would change."),
+]
+Gpus = Annotated[
+    list[str] | None,
+    typer.Option("--gpu", metavar="GPU", help="This GPU only (index or UUID); may be repeated."),
+]
+ShowCommands = Annotated[
+    bool,
+    typer.Option("--show-commands", help="Show beside each step what you would have typed."),
+]
+
+
+class SlicesGroup(TyperGroup):
+    """The group ``slices``, below which wrong usage has a status of its own."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse what stands before a command's name."""
+        with _usage_told_apart():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Parse and run a command."""
+        with _usage_told_apart():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def failing_with_1() -> Iterator[None]:
+    """Let every failure end with 1, for a command whose 2 is an answer."""
+    try:
+        yield
+    except GpusliceError as error:
+        error.exit_status = FAILED  # type: ignore[misc]  # this one error's, not its class's
+        raise
+
+
+def scene_of(machine: Machine) -> Scene:
+    """Read the machine, after a change that was interrupted has been undone."""
+    from gpuslice.agent.node import open_node
+    from gpuslice.agent.partition import look
+
+    return look(open_node(machine))
+
+
+def show(partition: Partition, machine: Machine, *, as_json: bool) -> None:
+    """Show a change before it is made."""
+    from gpuslice.cli.console import banner, out, print_json
+    from gpuslice.cli.render.slices import partition_json, partition_view
+
+    if as_json:
+        print_json(partition_json(partition))
+        return
+    banner(machine)
+    out().print(partition_view(partition))
+
+
+def go_ahead(
+    partition: Partition,
+    machine: Machine,
+    *,
+    yes: bool,
+    dry_run: bool,
+    allow: list[str] | None,
+    as_json: bool,
+    show_commands: bool,
+) -> None:
+    """Show a change, ask, and have the agent carry it out.
+
+    Raises:
+        GpusliceError: It was refused, or failed and was undone.
+        typer.Exit: With 2 after a dry run that would change something, 1 where the answer was no.
+    """
+    from gpuslice.agent.slice_changes import check_allowed, check_stack
+
+    show(partition, machine, as_json=as_json)
+    if not partition.plan.changes:
+        return
+    check_stack(partition.scene, partition.plan)
+    if dry_run:
+        raise typer.Exit(DIFFERS)
+    check_allowed(partition.scene, partition.plan, tuple(allow or ()))
+    _ask(yes=yes)
+    carry_out(partition, machine, allow=tuple(allow or ()), show_commands=show_commands)
+
+
+def carry_out(
+    partition: Partition, machine: Machine, *, allow: tuple[str, ...], show_commands: bool
+) -> None:
+    """Have the agent carry a change out, and show what it reports; Ctrl-C undoes it."""
+    from pydantic import TypeAdapter
+
+    from gpuslice.agent.client import ensure_agent
+    from gpuslice.agent.slice_changes import SliceChange
+    from gpuslice.cli.console import err
+    from gpuslice.cli.render.progress import Progress
+    from gpuslice.cli.running import ctrl_c_cancels
+
+    change = SliceChange(plan=partition.plan, allow=allow)
+    payload = TypeAdapter(SliceChange).dump_python(change, mode="json")
+    client = ensure_agent(machine)
+    with ctrl_c_cancels(client) as interrupted, Progress(show_commands=show_commands) as progress:
+        for event in client.events("/v1/slices", payload):
+            progress.show(event)
+    if interrupted:  # too late: one that came in time has ended in an error that says so
+        err().print(
+            "[yellow]The change was done before it could be interrupted; it stands.[/]", markup=True
+        )
+
+
+def _ask(*, yes: bool) -> None:
+    from gpuslice.cli.console import err
+
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        message = "Standard input is no terminal: say --yes to go ahead without being asked."
+        raise typer.BadParameter(message, param_hint="--yes")
+    if not typer.confirm("Go ahead?", default=True, err=True):
+        err().print("Nothing was changed.")
+        raise typer.Exit(FAILED)
+
+
+@contextmanager
+def _usage_told_apart() -> Iterator[None]:
+    try:
+        yield
+    except _WRONG_USAGE_ERRORS as error:
+        error.exit_code = WRONG_USAGE  # type: ignore[attr-defined]  # what typer exits with
+        raise
