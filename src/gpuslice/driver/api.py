@@ -42,6 +42,14 @@ class Driver(Protocol):
             MigUnsupportedError: The GPU has no MIG.
         """
 
+    def set_persistence_mode(self, gpu_uuid: str, *, enabled: bool) -> None:
+        """Switch persistence mode and read it back. Nothing happens when it is already so.
+
+        Raises:
+            PermissionDeniedError: Not root.
+            ReadBackError: The driver reported success and the mode is another.
+        """
+
     def reset_gpu(self, gpu_uuid: str) -> None:
         """Reset one GPU, and only it; a pending MIG mode is in force afterwards.
 

@@ -8,6 +8,7 @@ from gpuslice.driver.calls import Device, NvmlCalls
 from gpuslice.driver.geometry import read_geometry
 from gpuslice.driver.instances import MIB, read_slices
 from gpuslice.driver.mode import read_mode, require_mode
+from gpuslice.driver.persistence import read_persistence
 from gpuslice.driver.translation import NvmlCode
 from gpuslice.errors import NoGpuError
 from gpuslice.hardware.boards import Board, board_for
@@ -85,7 +86,7 @@ class GpuReader:
             mig=mig,
             geometry=geometry,
             slices=read_slices(self._nvml, device, geometry) if geometry and sliced else (),
-            persistence_mode=self._persistence(device),
+            persistence_mode=read_persistence(self._nvml, device),
         )
 
     def geometry(self, device: Device) -> Geometry:
@@ -148,10 +149,3 @@ class GpuReader:
         if not answer.ok or tuple(answer.value) == _ADA:
             return Architecture.OTHER
         return _CAPABILITIES.get(answer.value[0], Architecture.OTHER)
-
-    def _persistence(self, device: Device) -> bool | None:
-        answer = self._nvml.attempt(
-            "nvmlDeviceGetPersistenceMode", device.handle,
-            to=f"read the persistence mode of {device.label}", expect=_UNANSWERED,
-        )  # fmt: skip
-        return bool(answer.value) if answer.ok else None

@@ -143,6 +143,22 @@ class Gpu:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """The container that a process runs in.
+
+    Attributes:
+        id: 64 hexadecimal digits.
+        runtime: ``docker``, ``podman``, ``nerdctl``, ``containerd``, ``cri-o``, or "" where only
+            the orchestrator is known.
+        pod: UID of its Kubernetes pod, or "".
+    """
+
+    id: str
+    runtime: str = ""
+    pod: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GpuProcess:
     """A process that holds a GPU or a slice.
 
@@ -151,12 +167,20 @@ class GpuProcess:
         name: Command name, or "" where it cannot be read.
         memory_mib: GPU memory it uses, MiB, or None where the driver does not tell.
         gpu_instance_id: The slice it is on, or None for the whole GPU.
+        user: Whose it is, or "" where it cannot be read.
+        container: The container it runs in, or None.
+        service: The systemd unit that runs it as a system service, or "".
+        open_file: The device file it has open, where it was found by that and not by NVML; or "".
     """
 
     pid: int
     name: str = ""
     memory_mib: int | None = None
     gpu_instance_id: int | None = None
+    user: str = ""
+    container: Container | None = None
+    service: str = ""
+    open_file: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,9 @@ class StillDriver:
     def set_mig_mode(self, gpu_uuid: str, *, enabled: bool, reset: bool = False) -> None:
         raise NotImplementedError
 
+    def set_persistence_mode(self, gpu_uuid: str, *, enabled: bool) -> None:
+        raise NotImplementedError
+
     def reset_gpu(self, gpu_uuid: str) -> None:
         raise NotImplementedError
 
