@@ -51,6 +51,9 @@ class FailingDriver:
     def read(self) -> Observed:
         return self.driver.read()
 
+    def survey(self) -> Observed:
+        return self.driver.survey()
+
     def boot_id(self) -> str:
         return self.driver.boot_id()
 

@@ -16,7 +16,17 @@ class Driver(Protocol):
     """Read GPUs and change their slices. Every failure is a `gpuslice.errors.DriverError`."""
 
     def read(self) -> Observed:
-        """Read every GPU, its mode, its geometry and its slices, half-made ones included."""
+        """Read every GPU, its mode, its geometry and its slices, half-made ones included.
+
+        Raises:
+            PermissionDeniedError: Something of it needs more privilege.
+        """
+
+    def survey(self) -> Observed:
+        """Read what the caller may read; what is out of sight is told in each GPU's ``unseen``.
+
+        For looking only: a GPU whose slices are out of sight shows none, and is not empty.
+        """
 
     def boot_id(self) -> str:
         """Name the life of the driver; slices never survive into the next one."""

@@ -104,11 +104,21 @@ class NvmlDriver:
         """
         return self._steadily(self._read)
 
-    def _read(self) -> Observed:
+    def survey(self) -> Observed:
+        """Read what the caller may read; what is out of sight is told in each GPU's ``unseen``.
+
+        For looking only: a GPU whose slices are out of sight shows none, and is not empty.
+
+        Raises:
+            NoGpuError: The driver shows no GPU.
+        """
+        return self._steadily(lambda: self._read(survey=True))
+
+    def _read(self, *, survey: bool = False) -> Observed:
         version = self._nvml.call("nvmlSystemGetDriverVersion", to="read the driver's version")
         devices = list_devices(self._nvml)
         return Observed(
-            gpus=tuple(self._reader.read(device) for device in devices),
+            gpus=tuple(self._reader.read(device, survey=survey) for device in devices),
             driver_version=version,
             simulated=self._simulated,
         )
