@@ -77,8 +77,11 @@ def read_processes(nvml: NvmlCalls, device: Device, *, proc: Path = PROC) -> tup
 
 
 def _raw_processes(nvml: NvmlCalls, handle: Handle) -> Iterator[Any]:
+    to = "list the GPU's processes"
     for function in _LISTS:
-        answer = nvml.attempt(function, handle, to="list the GPU's processes", expect=_UNREADABLE)
+        answer = nvml.attempt(function, handle, to=to, expect=_UNREADABLE)
+        if answer.code == NvmlCode.FUNCTION_NOT_FOUND:  # drivers before 510 have the second version
+            answer = nvml.attempt(f"{function}_v2", handle, to=to, expect=_UNREADABLE)
         yield from answer.value or ()
 
 

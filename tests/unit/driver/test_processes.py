@@ -86,6 +86,14 @@ def test_a_driver_that_lacks_a_list_still_gives_the_others(
     assert [process.pid for process in read(machine, tmp_path)] == [9]
 
 
+def test_a_driver_that_knows_the_older_list_only_is_asked_for_that(
+    machine: SimulatedGpus, tmp_path: Path
+) -> None:
+    machine.nvml.fail(COMPUTE, machine.nvml.NVML_ERROR_FUNCTION_NOT_FOUND)
+    machine.nvml.replace(f"{COMPUTE}_v2", lambda handle: [RawProcess(5)])
+    assert [process.pid for process in read(machine, tmp_path)] == [5]
+
+
 def a_process(proc: Path, pid: int = 7, *, comm: str = "vllm", cgroup: str = "0::/\n") -> None:
     folder = proc / str(pid)
     folder.mkdir()
