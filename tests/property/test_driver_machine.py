@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from gpuslice.errors import DriverError, GpuBusyError, InsufficientResourcesError
-from gpuslice.model.geometry import Placement
+from gpuslice.model.geometry import Placement, Profile
 from gpuslice.model.gpu import Slice
 from gpuslice.simulator.compute_profiles import compute_geometry
 from simulated_gpus import SimulatedGpus, simulated_gpus
@@ -41,8 +41,8 @@ class DriverMachine(RuleBasedStateMachine):
     def open(self, key: str) -> None:
         self.key = key
         self.folder = TemporaryDirectory()
-        self.drivers = [simulated_gpus(Path(self.folder.name), key, mig=False) for _ in "ab"]
-        self.mig = False
+        self.drivers = [simulated_gpus(Path(self.folder.name), key) for _ in "ab"]
+        self.mig = True
         self.lying: dict[Placement, Lying] = {}
 
     def teardown(self) -> None:
@@ -62,15 +62,29 @@ class DriverMachine(RuleBasedStateMachine):
             self.mig = enabled
 
     @precondition(lambda self: self.mig)
-    @rule(which=st.integers(0, 1), data=st.data(), whole=st.booleans())
-    def create(self, which: int, data: st.DataObject, whole: bool) -> None:
+    @rule(which=st.integers(0, 1), data=st.data())
+    def create(self, which: int, data: st.DataObject) -> None:
         machine = self.drivers[which]
         profile = data.draw(st.sampled_from(machine.geometry.profiles), label="profile")
+        self.try_to_create(machine, data, profile, ())
+
+    @precondition(lambda self: self.mig)
+    @rule(which=st.integers(0, 1), data=st.data())
+    def create_in_parts(self, which: int, data: st.DataObject) -> None:
+        machine = self.drivers[which]
+        large = [p for p in machine.geometry.profiles if p.compute_slices > 1]
+        profile = data.draw(st.sampled_from(large), label="profile")
+        sizes = st.integers(1, max(1, profile.compute_slices // 2))
+        parts = data.draw(st.lists(sizes, min_size=1, max_size=3), label="parts")
+        self.try_to_create(machine, data, profile, tuple(parts))
+
+    def try_to_create(
+        self, machine: SimulatedGpus, data: st.DataObject, profile: Profile, parts: tuple[int, ...]
+    ) -> None:
         at = data.draw(st.sampled_from(profile.placements), label="placement")
-        sizes = st.lists(st.integers(1, profile.compute_slices), min_size=1, max_size=4)
-        parts = () if whole else tuple(data.draw(sizes, label="parts"))
         planned = replace(machine.planned(profile.name, at.start), parts=parts)
-        if not self.fits(machine, profile.id, parts or (profile.compute_slices,)):
+        wanted = parts or (profile.compute_slices,)
+        if not self.fits(machine, profile.id, wanted):
             with pytest.raises(DriverError):
                 machine.driver.create_slice(planned)
         elif not machine.geometry.allows(self.occupied(), profile.name, at):
@@ -78,7 +92,7 @@ class DriverMachine(RuleBasedStateMachine):
                 machine.driver.create_slice(planned)
         else:
             made = machine.driver.create_slice(planned)
-            self.lying[at] = Lying(profile.name, tuple(sorted(parts or (profile.compute_slices,))))
+            self.lying[at] = Lying(profile.name, tuple(sorted(wanted)))
             assert made in machine.slices()
 
     @precondition(lambda self: self.mig)
