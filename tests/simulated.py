@@ -41,9 +41,15 @@ def a_process(pid: int, *devices: str, resident_mib: int = 0, cpu_s: float = 0.0
 class SimulatedMachine:
     """An initialised pynvml over a simulated machine, and the few calls most tests make."""
 
-    def __init__(self, directory: Path, simulation: str = "a100-80gb") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        simulation: str = "a100-80gb",
+        *,
+        faults: simulator.Injector | None = None,
+    ) -> None:
         self.directory = directory
-        self.nvml: Any = simulator.load(directory, simulation)
+        self.nvml: Any = simulator.load(directory, simulation, faults=faults)
         self.nvml.nvmlInit()
         self.session: Session = self.nvml.nvmlLib._session
 

@@ -206,6 +206,12 @@ class BadSimulationError(DriverError):
     code = "bad-simulation"
 
 
+class BadFaultError(DriverError):
+    """A fault of a simulated machine was asked for that cannot be."""
+
+    code = "bad-fault"
+
+
 class SimulatorStateError(DriverError):
     """The state of a simulated machine cannot be read."""
 

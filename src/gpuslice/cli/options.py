@@ -57,6 +57,14 @@ def machine_of(simulate: str) -> Machine:
     return machine_for(simulate.strip())
 
 
+def simulated_machine_of(simulate: str) -> Machine:
+    """Resolve the machine of a command that makes no sense on a real one."""
+    machine = machine_of(simulate)
+    if not machine.simulated:
+        raise typer.BadParameter("name the simulated GPUs", param_hint="--simulate")
+    return machine
+
+
 def gpus_named(drain: list[str] | None) -> tuple[int | str, ...]:
     """Read what stands behind ``--drain`` as a stack file would have it."""
     return tuple(int(name) if name.isdecimal() else name for name in drain or ())

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from gpuslice.cli.options import Simulate, machine_of
-
-if TYPE_CHECKING:
-    from gpuslice.model.machine import Machine
+from gpuslice.cli import simulated_faults
+from gpuslice.cli.options import Simulate, simulated_machine_of
 
 app = typer.Typer(
     name="simulate",
     no_args_is_help=True,
-    help="Simulated GPUs: which there are, run other NVML tools on them, restart the machine.",
+    help="Simulated GPUs: which there are, what is on them, other NVML tools, restart and faults.",
 )
+app.add_typer(simulated_faults.app)
 
 
 @app.command()
@@ -48,7 +47,7 @@ def run(
     """
     from gpuslice.simulator import tool_environment
 
-    machine = _simulated(simulate)
+    machine = simulated_machine_of(simulate)
     environment = {**os.environ, **tool_environment(machine.simulator_dir, machine.simulation)}
     try:
         os.execvpe(command[0], command, environment)  # noqa: S606 - the user's own command line
@@ -62,15 +61,8 @@ def reboot(*, simulate: Simulate = "") -> None:
     from gpuslice import simulator
     from gpuslice.cli.console import banner, out
 
-    machine = _simulated(simulate)
+    machine = simulated_machine_of(simulate)
     banner(machine)
     simulator.load(machine.simulator_dir, machine.simulation)
     simulator.reboot(machine.simulator_dir)
     out().print("The simulated machine has been restarted.")
-
-
-def _simulated(simulate: str) -> Machine:
-    machine = machine_of(simulate)
-    if not machine.simulated:
-        raise typer.BadParameter("name the simulated GPUs", param_hint="--simulate")
-    return machine

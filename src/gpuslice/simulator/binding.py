@@ -16,6 +16,8 @@ from pathlib import Path
 from types import ModuleType
 
 from gpuslice.errors import NoDriverError
+from gpuslice.simulator.fault_point import FaultPoint
+from gpuslice.simulator.injector import Injector
 from gpuslice.simulator.library import Library
 from gpuslice.simulator.session import Session
 from gpuslice.simulator.store import Store
@@ -27,12 +29,14 @@ SIMULATION_VARIABLE = "GPUSLICE_SIMULATE"
 _numbers = itertools.count(1)
 
 
-def load(directory: Path, simulation: str) -> ModuleType:
+def load(directory: Path, simulation: str, *, faults: Injector | None = None) -> ModuleType:
     """Return a module with pynvml's interface over a simulated machine.
 
     Args:
         directory: Where the machine is kept; made, with the machine, on first use.
         simulation: Which GPUs it has, such as ``a100-80gb:2,h100-80gb``.
+        faults: What goes wrong with calls through this module, besides the faults that are kept
+            with the machine; the caller keeps it and may add to it.
 
     Returns:
         A fresh instance of the real pynvml, not yet initialised.
@@ -45,7 +49,8 @@ def load(directory: Path, simulation: str) -> ModuleType:
     """
     store = Store.open(directory, simulation)
     module = _fresh_pynvml()
-    module.nvmlLib = Library(Session(store=store, nvml=module))  # type: ignore[attr-defined] # set, as pynvml itself does on loading
+    session = Session(store=store, nvml=module, faults=FaultPoint.of(store, faults))
+    module.nvmlLib = Library(session)  # type: ignore[attr-defined] # set, as pynvml itself does on loading
     return module
 
 

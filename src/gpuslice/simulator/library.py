@@ -42,13 +42,14 @@ class Entry:
 
     restype: Any = None
 
-    def __init__(self, function: CFunction, session: Session) -> None:
+    def __init__(self, name: str, function: CFunction, session: Session) -> None:
+        self._name = name
         self._function = function
         self._session = session
 
     def __call__(self, *arguments: Argument) -> Any:
         """Return what the C function would."""
-        return self._session.call(self._function, arguments)
+        return self._session.call(self._name, self._function, arguments)
 
 
 class Library:
@@ -65,4 +66,4 @@ class Library:
         """
         if name not in FUNCTIONS:
             raise AttributeError(name)
-        return Entry(FUNCTIONS[name], self._session)
+        return Entry(name, FUNCTIONS[name], self._session)

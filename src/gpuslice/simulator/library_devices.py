@@ -20,7 +20,7 @@ from gpuslice.simulator.arguments import (
 from gpuslice.simulator.codes import Code, Refusal
 from gpuslice.simulator.compute_profiles import compute_geometry, compute_profile_name
 from gpuslice.simulator.layout import device_uuid
-from gpuslice.simulator.session import Session, Target
+from gpuslice.simulator.session import Session, Target, require_present
 from gpuslice.simulator.state import MachineState, SimulatedGpu
 from gpuslice.simulator.table import FunctionTable
 
@@ -47,6 +47,7 @@ def get_handle_by_index(session: Session, index: Argument, device: Argument) -> 
     wanted = number(index)
     if wanted >= len(gpus):
         raise Refusal(Code.INVALID_ARGUMENT)
+    require_present(gpus[wanted])
     write_handle(device, session.gpu_handle(gpus[wanted]))
 
 
@@ -62,6 +63,7 @@ def get_handle_by_pci_bus_id(session: Session, bus_id: Argument, device: Argumen
     domain, _, rest = text(bus_id).partition(":")
     for gpu in session.state.gpus:
         if rest.lower() == f"{gpu.pci_bus:02x}:00.0" and domain.strip("0") == "":
+            require_present(gpu)
             return write_handle(device, session.gpu_handle(gpu))
     raise Refusal(Code.NOT_FOUND)
 
@@ -198,9 +200,11 @@ def pci_bus_id(gpu: SimulatedGpu) -> str:
 def _handle_of_uuid(session: Session, wanted: str) -> int:
     for gpu in session.state.gpus:
         if wanted == gpu.uuid:
+            require_present(gpu)
             return session.gpu_handle(gpu)
         for entry in mig_devices_of(gpu):
             older = f"MIG-{gpu.uuid}/{entry.gi.id}/{entry.ci.id}"
             if wanted in (older, device_uuid(gpu, entry.gi, entry.ci)):
+                require_present(gpu)
                 return session.mig_device_handle(gpu, entry.ci)
     raise Refusal(Code.NOT_FOUND)

@@ -75,4 +75,4 @@ def get_attributes(session: Session, device: Argument, attributes: Argument) -> 
     seen.sharedOfaCount = profile.ofa_engines
     seen.gpuInstanceSliceCount = profile.compute_slices
     seen.computeInstanceSliceCount = compute.compute_slices
-    seen.memorySizeMB = profile.memory_mib
+    seen.memorySizeMB = target.gpu.memory_mib_of(target.gi)

@@ -129,7 +129,7 @@ def get_utilization_rates(session: Session, device: Argument, rates: Argument) -
 def _memory_of(session: Session, target: Target) -> _Memory:
     processes = session.processes()
     if target.gpu_instance is not None:
-        total = target.profile.memory_mib * MIB
+        total = target.gpu.memory_mib_of(target.gi) * MIB
         used = instance_used_bytes(target.gpu, target.gi, processes, total)
         return _Memory(total=total, reserved=0, used=used)
     return _memory_of_gpu(session, target, processes)
@@ -146,9 +146,7 @@ def _memory_of_gpu(
     session.require_privilege()
     used = 0
     for gi in gpu.instances:
-        profile = target.board.geometry.with_id(gi.profile_id)
-        assert profile is not None
-        used += instance_used_bytes(gpu, gi, processes, profile.memory_mib * MIB)
+        used += instance_used_bytes(gpu, gi, processes, gpu.memory_mib_of(gi) * MIB)
     return _Memory(total=total, reserved=0, used=used)
 
 

@@ -52,18 +52,68 @@ def set_passthrough(directory: Path, *, passthrough: bool) -> None:
     Store(directory).change(lambda state: (replace(state, passthrough=passthrough), None))
 
 
-def set_clients(directory: Path, index: int, pids: tuple[int, ...]) -> None:
-    """Make processes hold a whole GPU that do not name it, such as a monitoring daemon.
+def set_clients(
+    directory: Path, index: int, pids: tuple[int, ...], *, start: int | None = None
+) -> None:
+    """Make processes hold a GPU or a slice that do not name it, such as a monitoring daemon.
+
+    NVML does not list those of a whole GPU, as it does not list daemons; those of a slice it lists
+    as programs that use no memory.
 
     Args:
         directory: The machine.
         index: NVML index of the GPU.
         pids: All of them; none to let go.
+        start: First memory slice of the slice they are on; None for the whole GPU. On a slice
+            without compute instances there is nothing to hold.
 
     Raises:
         UnknownGpuError: There is no GPU of that index.
     """
-    _change_gpu(directory, index, lambda gpu: replace(gpu, clients=pids))
+    _change_gpu(directory, index, lambda gpu: _with_clients(gpu, lambda _: pids, start))
+
+
+def add_client(directory: Path, index: int, pid: int, *, start: int | None = None) -> None:
+    """Make one more process hold a GPU or a slice; as `set_clients`."""
+
+    def joined(pids: tuple[int, ...]) -> tuple[int, ...]:
+        return pids if pid in pids else (*pids, pid)
+
+    _change_gpu(directory, index, lambda gpu: _with_clients(gpu, joined, start))
+
+
+def remove_client(directory: Path, index: int, pid: int) -> None:
+    """Make a process let go of a GPU and of everything on it."""
+
+    def parted(pids: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(other for other in pids if other != pid)
+
+    def change(gpu: SimulatedGpu) -> SimulatedGpu:
+        for gi in gpu.instances:
+            gpu = _with_clients(gpu, parted, gi.placement.start)
+        return _with_clients(gpu, parted, None)
+
+    _change_gpu(directory, index, change)
+
+
+def set_lost(directory: Path, index: int, *, lost: bool) -> None:
+    """Let a GPU fall off the bus; every call on it answers GPU_IS_LOST until reset or restart."""
+    _change_gpu(directory, index, lambda gpu: replace(gpu, lost=lost))
+
+
+def set_memory_step(directory: Path, index: int, *, step_mib: int) -> None:
+    """Let equal slices of a GPU differ in memory, as on some cards.
+
+    Args:
+        directory: The machine.
+        index: NVML index of the GPU.
+        step_mib: By how much more memory every second of several equal slices has, MiB; 128 was
+            seen on real cards, 0 for none, negative for less.
+
+    Raises:
+        UnknownGpuError: There is no GPU of that index.
+    """
+    _change_gpu(directory, index, lambda gpu: replace(gpu, memory_step_mib=step_mib))
 
 
 def set_mirrored(directory: Path, index: int, *, mirrored: bool) -> None:
@@ -71,24 +121,80 @@ def set_mirrored(directory: Path, index: int, *, mirrored: bool) -> None:
     _change_gpu(directory, index, lambda gpu: replace(gpu, mirrored=mirrored))
 
 
-def _change_gpu(
-    directory: Path, index: int, change: Callable[[SimulatedGpu], SimulatedGpu]
-) -> None:
+def mend(directory: Path) -> None:
+    """Bring lost GPUs back, send strangers away and make equal slices equal again."""
+
     def step(state: MachineState) -> tuple[MachineState, None]:
-        if not 0 <= index < len(state.gpus):
-            raise UnknownGpuError(f"The simulated machine has no GPU {index}.")
-        return state.with_gpu(change(state.gpus[index])), None
+        return replace(state, gpus=tuple(_mended(gpu) for gpu in state.gpus)), None
 
     Store(directory).change(step)
 
 
+def require_gpu(directory: Path, index: int) -> None:
+    """Make sure that there is a GPU of an index.
+
+    Raises:
+        UnknownGpuError: There is none.
+    """
+    gpu_at(Store(directory).read(), index)
+
+
+def _change_gpu(
+    directory: Path, index: int, change: Callable[[SimulatedGpu], SimulatedGpu]
+) -> None:
+    def step(state: MachineState) -> tuple[MachineState, None]:
+        return state.with_gpu(change(gpu_at(state, index))), None
+
+    Store(directory).change(step)
+
+
+def gpu_at(state: MachineState, index: int) -> SimulatedGpu:
+    """Return the GPU of an index; raises as `require_gpu`."""
+    if not 0 <= index < len(state.gpus):
+        raise UnknownGpuError(
+            f"The simulated machine has no GPU {index}.",
+            hint=f"It has GPUs 0 to {len(state.gpus) - 1}.",
+        )
+    return state.gpus[index]
+
+
+def _with_clients(
+    gpu: SimulatedGpu, change: Callable[[tuple[int, ...]], tuple[int, ...]], start: int | None
+) -> SimulatedGpu:
+    if start is None:
+        return replace(gpu, clients=change(gpu.clients))
+    instances = tuple(
+        replace(
+            gi,
+            compute_instances=tuple(
+                replace(ci, clients=change(ci.clients)) for ci in gi.compute_instances
+            ),
+        )
+        if gi.placement.start == start
+        else gi
+        for gi in gpu.instances
+    )
+    return replace(gpu, instances=instances)
+
+
+def _mended(gpu: SimulatedGpu) -> SimulatedGpu:
+    for gi in gpu.instances:
+        gpu = _with_clients(gpu, lambda _: (), gi.placement.start)
+    return replace(gpu, lost=False, clients=(), memory_step_mib=0)
+
+
 def _restarted(gpu: SimulatedGpu) -> SimulatedGpu:
     mode = gpu.mig_pending and not gpu.board.architecture.changes_mode_at_once
+    return after_reset(replace(gpu, mig_pending=mode))
+
+
+def after_reset(gpu: SimulatedGpu) -> SimulatedGpu:
+    """Return a GPU as a reset leaves it: the pending mode in force, and nothing on it."""
     return replace(
         gpu,
-        mig_current=mode,
-        mig_pending=mode,
+        mig_current=gpu.mig_pending,
         instances=(),
         clients=(),
+        lost=False,
         epoch=gpu.epoch + 1,
     )

@@ -2,7 +2,7 @@
 
 Finds what handles stand for, gives new ones, and is the single point through which every call
 goes (`Session.call`). A function answers by returning, or refuses by raising `Refusal`; here that
-becomes NVML's return code. Whatever is later to disturb a driver on purpose belongs into `call`.
+becomes NVML's return code. Faults on demand strike there, at the session's `FaultPoint`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from gpuslice.hardware import Board
 from gpuslice.model.geometry import Profile
 from gpuslice.simulator.arguments import Argument, address
 from gpuslice.simulator.codes import Code, Refusal
+from gpuslice.simulator.fault_point import FaultPoint
 from gpuslice.simulator.handles import HandleTable, Kind, Meaning
 from gpuslice.simulator.layout import device_uuid
 from gpuslice.simulator.processes import BoundProcess, bound_processes
@@ -79,12 +80,14 @@ class Session:
     Attributes:
         store: The machine.
         nvml: The binding above, for its structures.
+        faults: What may go wrong with a call.
         clock: Seconds that never go back.
         processes: Lists the processes that name a device.
     """
 
     store: Store
     nvml: ModuleType
+    faults: FaultPoint
     clock: Callable[[], float] = time.monotonic
     processes: Callable[[], tuple[BoundProcess, ...]] = bound_processes
     handles: HandleTable = field(default_factory=HandleTable)
@@ -92,10 +95,15 @@ class Session:
     gpm_samples: dict[int, UsageSample | None] = field(default_factory=dict)
     last_usage: dict[str, UsageSample] = field(default_factory=dict)
 
-    def call(self, function: Callable[..., Any], arguments: tuple[Argument, ...]) -> Any:
+    def call(self, name: str, function: Callable[..., Any], arguments: tuple[Argument, ...]) -> Any:
         """Carry out one C function and return what NVML would."""
         try:
-            answer = function(self, *arguments)
+            if self.faults.is_quiet():
+                answer = function(self, *arguments)
+            else:
+                answer = self.faults.pass_through(
+                    name, lambda: self._gpu_of(arguments), lambda: function(self, *arguments)
+                )
         except Refusal as refusal:
             return int(refusal.code)
         return int(Code.SUCCESS) if answer is None else answer
@@ -168,6 +176,15 @@ class Session:
         """Turn a handle into a pointer of the binding, for a field of a structure."""
         return ctypes.cast(handle, getattr(self.nvml, kind))
 
+    def _gpu_of(self, arguments: tuple[Argument, ...]) -> int | None:
+        """Return the index of the GPU a call is about: that of its first argument, a handle."""
+        try:
+            meaning = self.handles.meaning(address(arguments[0])) if arguments else None
+        except Refusal:
+            return None
+        uuids = [gpu.uuid for gpu in self.store.read().gpus] if meaning else []
+        return uuids.index(meaning.gpu_uuid) if meaning and meaning.gpu_uuid in uuids else None
+
     def _give(self, kind: Kind, gpu: SimulatedGpu, serial: int = 0) -> int:
         meaning = Meaning(kind=kind, gpu_uuid=gpu.uuid, epoch=gpu.epoch, serial=serial)
         return self.handles.give(meaning)
@@ -180,7 +197,14 @@ class Session:
         gpu = machine.gpu(meaning.gpu_uuid)
         if gpu is None or gpu.epoch != meaning.epoch:
             raise Refusal(Code.INVALID_ARGUMENT)
+        require_present(gpu)
         return _locate(gpu, meaning)
+
+
+def require_present(gpu: SimulatedGpu) -> None:
+    """Refuse with GPU_IS_LOST where a GPU has fallen off the bus."""
+    if gpu.lost:
+        raise Refusal(Code.GPU_IS_LOST)
 
 
 def _locate(gpu: SimulatedGpu, meaning: Meaning) -> Target:

@@ -32,12 +32,14 @@ class ComputeInstance:
         placement: Run of compute units inside the GPU instance.
         serial: Number no other instance of this machine ever has, so that a handle of a destroyed
             instance is never taken for its successor.
+        clients: Process ids on it, besides those of processes that name it.
     """
 
     id: int
     profile_id: int
     placement: Placement
     serial: int
+    clients: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,8 @@ class SimulatedGpu:
         persistence: Persistence mode.
         clients: Process ids that hold the whole GPU, besides those that name it.
         epoch: Counts mode changes and restarts; handles of an earlier one are invalid.
+        lost: It has fallen off the bus, and answers nothing.
+        memory_step_mib: By how much more memory every second of several equal slices has, MiB.
         instances: By GI id.
     """
 
@@ -87,12 +91,25 @@ class SimulatedGpu:
     persistence: bool = True
     clients: tuple[int, ...] = ()
     epoch: int = 0
+    lost: bool = False
+    memory_step_mib: int = 0
     instances: tuple[GpuInstance, ...] = ()
 
     @property
     def board(self) -> Board:
         """The kind of board it is."""
         return board(self.board_key)
+
+    def memory_mib_of(self, gi: GpuInstance) -> int:
+        """Return the memory of a GPU instance of it, MiB.
+
+        On some cards slices of one profile differ by a step, and from what the profile says: 19,968
+        MiB by the profile were 20,096 and 20,224 MiB in fact (A100-40GB).
+        """
+        profile = self.board.geometry.with_id(gi.profile_id)
+        assert profile is not None
+        is_second = gi.placement.start // gi.placement.size % 2
+        return profile.memory_mib + self.memory_step_mib * is_second
 
     @property
     def occupied(self) -> tuple[tuple[str, Placement], ...]:
@@ -196,7 +213,13 @@ def _gpu_instance_from(entry: Mapping[str, Any]) -> GpuInstance:
     fields = dict(entry)
     fields["placement"] = Placement(**fields["placement"])
     fields["compute_instances"] = tuple(
-        ComputeInstance(**{**ci, "placement": Placement(**ci["placement"])})
-        for ci in fields["compute_instances"]
+        _compute_instance_from(ci) for ci in fields["compute_instances"]
     )
     return GpuInstance(**fields)
+
+
+def _compute_instance_from(entry: Mapping[str, Any]) -> ComputeInstance:
+    fields = dict(entry)
+    fields["placement"] = Placement(**fields["placement"])
+    fields["clients"] = tuple(fields.get("clients", ()))
+    return ComputeInstance(**fields)

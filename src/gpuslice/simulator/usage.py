@@ -64,9 +64,16 @@ def users_of_device(
     ci: ComputeInstance,
     processes: Iterable[BoundProcess],
 ) -> tuple[BoundProcess, ...]:
-    """Return the processes that name a MIG device, in its present or its older form."""
-    names = {device_uuid(gpu, gi, ci), f"MIG-{gpu.uuid}/{gi.id}/{ci.id}"}
-    return tuple(process for process in processes if not names.isdisjoint(process.devices))
+    """Return the processes that name a MIG device, in its present or its older form.
+
+    Behind them come the clients it was given, of which nothing is measured.
+    """
+    names = frozenset({device_uuid(gpu, gi, ci), f"MIG-{gpu.uuid}/{gi.id}/{ci.id}"})
+    strangers = (
+        BoundProcess(pid=pid, devices=names, resident_bytes=0, cpu_s=0.0) for pid in ci.clients
+    )
+    naming = (process for process in processes if not names.isdisjoint(process.devices))
+    return (*naming, *strangers)
 
 
 def users_of_instance(

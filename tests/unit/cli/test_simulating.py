@@ -63,3 +63,71 @@ def test_the_simulation_may_stand_before_or_after_the_command(terminal: Terminal
     after = terminal.type("gpus", "--json", "--simulate", "a30", simulate="").json
     assert [gpu["name"] for gpu in before["gpus"]] == ["NVIDIA A30"]
     assert before["gpus"] == after["gpus"]
+
+
+def test_a_fault_strikes_the_commands_that_come(terminal: Terminal) -> None:
+    added = terminal.type(
+        "simulate", "fault", "add", "error", "unknown", "--call", "nvmlDeviceGetMigMode"
+    )
+
+    assert "answers UNKNOWN, at call 1 of nvmlDeviceGetMigMode" in added.out
+    assert terminal.type("gpus").status == 5
+    assert terminal.type("gpus").status == 0
+    assert terminal.type("simulate", "fault", "list", "--json").json["faults"][0]["struck"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("error", "IN_USE", "--afterwards", "--times", "0"), "does what was asked and then"),
+        (("hang", "--seconds", "0.5", "--at", "90"), "hangs for 0.5 s, at call 90"),
+        (("client", "0", "--start", "4"), "process 4711 holds GPU 0 on the slice at 4"),
+        (("lose-gpu", "0", "--at", "3"), "GPU 0 falls off the bus, at call 3"),
+        (("reboot",), "the machine restarts"),
+        (("reset-fails",), "answers UNKNOWN, from call 1 of nvidia-smi --gpu-reset on"),
+        (("lacking", "gpm"), "FUNCTION_NOT_FOUND, from call 1 of nvmlGpmMetricsGet on"),
+        (("uneven-memory", "0"), "has +128 MiB"),
+    ],
+)
+def test_a_fault_of_each_kind_can_be_added_and_is_listed(
+    terminal: Terminal, arguments: tuple[str, ...], words: str
+) -> None:
+    added = terminal.type("simulate", "fault", "add", *arguments)
+    listed = terminal.type("simulate", "fault", "list")
+
+    assert "SIMULATED GPU" in added.out
+    assert words in " ".join(added.out.split())
+    assert words in " ".join(listed.out.split())
+
+
+def test_clearing_mends_what_faults_have_done(terminal: Terminal) -> None:
+    for fault in (("lose-gpu", "0"), ("client", "0", "--times", "0"), ("uneven-memory", "0")):
+        terminal.type("simulate", "fault", "add", *fault)
+    assert terminal.type("gpus").status == 5
+    listed = terminal.type("simulate", "fault", "list").out
+    assert "GPU 0 has fallen off the bus." in listed
+    assert "Process 4711 holds GPU 0." in listed
+
+    assert "2 faults are gone" in terminal.type("simulate", "fault", "clear").out
+
+    assert terminal.type("gpus").status == 0
+    assert "There are no faults." in terminal.type("simulate", "fault", "list").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("error", "BUSY"), "bad-fault"),
+        (("error", "IN_USE", "--call", "nvmlDeviceGetNam"), "bad-fault"),
+        (("lose-gpu", "1"), "unknown-gpu"),
+        (("error", "IN_USE", "--gpu", "7"), "unknown-gpu"),
+    ],
+)
+def test_a_fault_that_could_never_strike_is_refused(
+    terminal: Terminal, arguments: tuple[str, ...], code: str
+) -> None:
+    shown = terminal.type("simulate", "fault", "add", *arguments)
+
+    assert shown.status in (4, 5)
+    assert f"[{code}]" in shown.error
+    assert terminal.type("simulate", "fault", "list", "--json").json["faults"] == []

@@ -39,7 +39,7 @@ def test_no_function_does_anything_uninitialised(machine: SimulatedMachine) -> N
     answers = {}
     for name in sorted(set(FUNCTIONS) - WORK_UNINITIALISED):
         taken = FUNCTIONS[name].__code__.co_argcount - 1
-        answers[name] = machine.session.call(FUNCTIONS[name], (0,) * taken)
+        answers[name] = machine.session.call(name, FUNCTIONS[name], (0,) * taken)
 
     wrong = {
         name for name, code in answers.items() if code not in (UNINITIALIZED, INVALID_ARGUMENT)
