@@ -19,6 +19,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
     from rich.segment import Segment
 
@@ -80,6 +82,14 @@ def paper_banner() -> None:
         "[yellow]these GPUs are not there; nothing can be carried out on them[/]",
         markup=True,
     )
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """Show what a person should know beside an answer, one line each."""
+    from rich.text import Text
+
+    for note in notes:
+        out().print(Text.assemble(("note ", "yellow"), note))
 
 
 def print_json(value: Any) -> None:

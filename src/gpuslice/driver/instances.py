@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ctypes import byref, c_uint, cast
 from dataclasses import replace
+from typing import Any
 
 from gpuslice.driver.calls import Device, Handle, NvmlCalls
 from gpuslice.driver.compute import (
@@ -27,16 +28,19 @@ MIB = 1 << 20
 
 
 def list_instances(nvml: NvmlCalls, device: Device, geometry: Geometry) -> tuple[GpuInstance, ...]:
-    """List every GPU instance of a GPU, by placement.
+    """List every GPU instance of a GPU, by placement; MIG mode has to be on.
+
+    Nothing is left out: an instance that is listed and cannot be described is an error, since who
+    undoes a change takes what is not listed for gone.
 
     Raises:
         PermissionDeniedError: Listing needs privilege.
+        DriverError: The driver would not list or describe them all.
     """
     found = [
-        instance
+        _describe_listed(nvml, device, handle)
         for profile in geometry.profiles
         for handle in _handles(nvml, device, profile.id, capacity=profile.max_instances)
-        if (instance := describe_instance(nvml, device, handle)) is not None
     ]
     return tuple(sorted(found, key=lambda instance: instance.placement))
 
@@ -47,11 +51,11 @@ def _handles(
     kind = nvml.module.c_nvmlGpuInstance_t
     found = (kind * max(1, capacity))()
     count = c_uint(capacity)
-    answer = nvml.attempt(
+    nvml.call(
         "nvmlDeviceGetGpuInstances", device.handle, profile_id, found, byref(count),
-        to=f"list the GPU instances of {device.label}", expect=(NvmlCode.NOT_SUPPORTED,),
+        to=f"list the GPU instances of {device.label}",
     )  # fmt: skip
-    return tuple(cast(found[i], kind) for i in range(count.value)) if answer.ok else ()
+    return tuple(cast(found[i], kind) for i in range(count.value))
 
 
 def describe_instance(nvml: NvmlCalls, device: Device, handle: Handle) -> GpuInstance | None:
@@ -60,7 +64,15 @@ def describe_instance(nvml: NvmlCalls, device: Device, handle: Handle) -> GpuIns
     answer = nvml.attempt("nvmlGpuInstanceGetInfo", handle, to=to, expect=GONE)
     if not answer.ok:
         return None
-    info = answer.value
+    return _as_instance(handle, answer.value)
+
+
+def _describe_listed(nvml: NvmlCalls, device: Device, handle: Handle) -> GpuInstance:
+    to = f"read a GPU instance of {device.label}"
+    return _as_instance(handle, nvml.call("nvmlGpuInstanceGetInfo", handle, to=to))
+
+
+def _as_instance(handle: Handle, info: Any) -> GpuInstance:
     return GpuInstance(
         handle=handle,
         id=info.id,
