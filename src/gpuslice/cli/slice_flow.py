@@ -68,7 +68,7 @@ def failing_with_1() -> Iterator[None]:
 
 
 def scene_of(machine: Machine) -> Scene:
-    """Read the machine, after a change that was interrupted has been undone."""
+    """Read the machine as it is."""
     from gpuslice.agent.node import open_node
     from gpuslice.agent.partition import look
 
