@@ -278,7 +278,7 @@ class SlicesInUseError(ApplyError):
 
 
 class ForeignSlicesError(ApplyError):
-    """Somebody else's slice lies where one of ours has to be."""
+    """Somebody else's slice lies where one of ours has to be, or would go."""
 
     code = "foreign-slices"
 

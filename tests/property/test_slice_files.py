@@ -46,7 +46,9 @@ def _layouts(draw: st.DrawFn, geometry: Geometry) -> tuple[PlannedSlice, ...] | 
         if geometry.allows([(s.profile, s.placement) for s in found], profile.name, at):
             parts: tuple[int, ...] = ()
             if profile.compute_slices > 1 and draw(st.booleans(), label="several instances"):
-                parts = (1,) * draw(st.integers(1, profile.compute_slices))
+                twos = draw(st.integers(0, (profile.compute_slices - 1) // 2))
+                ones = draw(st.integers(not twos, profile.compute_slices - 2 * twos))
+                parts = (2,) * twos + (1,) * ones
             found.append(
                 PlannedSlice(
                     gpu_uuid="",

@@ -6,7 +6,7 @@ in `gpuslice.apply.undo`. A refusal's name is the code of its error and the word
 | name | refused | lifted, it means |
 |---|---|---|
 | ``slices-in-use`` | A process that is no server of ours sits on a slice that would go. | Try all the same: the driver itself still refuses while the process lives. |
-| ``foreign-slices`` | Somebody else's slice lies where one of ours has to come back. | Ours is given up; theirs stays. |
+| ``foreign-slices`` | Somebody else's slice lies where one of ours has to come back; or, without a stack, it would go. | Ours is given up and theirs stays; or theirs goes. |
 | ``mig-mode-change`` | MIG mode would be switched on a GPU on which others' processes run. | Try all the same; the driver has the last word. |
 | ``gpu-reset`` | The mode only changes with a reset of the GPU. | Reset that GPU, and no other. |
 | ``state-moved`` | The GPUs are not as they were when the plan was made. | Carry the plan out on them as they are; a step that no longer fits fails, and all is undone. |

@@ -68,14 +68,14 @@ def failing_with_1() -> Iterator[None]:
 
 
 def scene_of(machine: Machine) -> Scene:
-    """Read the machine, after a change that was interrupted has been undone."""
+    """Read the machine as it is."""
     from gpuslice.agent.node import open_node
     from gpuslice.agent.partition import look
 
     return look(open_node(machine))
 
 
-def show(partition: Partition, machine: Machine, *, as_json: bool) -> None:
+def show(partition: Partition, machine: Machine, *, allow: tuple[str, ...], as_json: bool) -> None:
     """Show a change before it is made."""
     from gpuslice.cli.console import banner, out, print_json
     from gpuslice.cli.render.slices import partition_json, partition_view
@@ -84,7 +84,7 @@ def show(partition: Partition, machine: Machine, *, as_json: bool) -> None:
         print_json(partition_json(partition))
         return
     banner(machine)
-    out().print(partition_view(partition))
+    out().print(partition_view(partition, allow))
 
 
 def go_ahead(
@@ -105,15 +105,16 @@ def go_ahead(
     """
     from gpuslice.agent.slice_changes import check_allowed, check_stack
 
-    show(partition, machine, as_json=as_json)
+    lifted = tuple(allow or ())
+    show(partition, machine, allow=lifted, as_json=as_json)
     if not partition.plan.changes:
         return
     check_stack(partition.scene, partition.plan)
     if dry_run:
         raise typer.Exit(DIFFERS)
-    check_allowed(partition.scene, partition.plan, tuple(allow or ()))
+    check_allowed(partition.scene, partition.plan, lifted)
     _ask(yes=yes)
-    carry_out(partition, machine, allow=tuple(allow or ()), show_commands=show_commands)
+    carry_out(partition, machine, allow=lifted, show_commands=show_commands)
 
 
 def carry_out(

@@ -193,7 +193,7 @@ def destroy(  # noqa: PLR0913 - one parameter for each option
     slices: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[ID]…",
+            metavar="ID",
             help="As `gpuslice slices list` names them: GPU/ID, or a UUID.",
             show_default=False,
         ),
@@ -218,7 +218,7 @@ def destroy(  # noqa: PLR0913 - one parameter for each option
     from gpuslice.agent.partition import going_slices, propose_removal
 
     if bool(slices) == all_ours:
-        raise typer.BadParameter("name slices, or say --all-ours", param_hint="[ID]…")
+        raise typer.BadParameter("name slices, or say --all-ours", param_hint="ID")
     machine = machine_of(simulate)
     _finish(machine, dry_run=dry_run, show_commands=show_commands, allow=allow)
     scene = scene_of(machine)
@@ -237,7 +237,7 @@ def destroy(  # noqa: PLR0913 - one parameter for each option
 @app.command()
 def export(
     file: Annotated[
-        Path | None, typer.Argument(help="Where to write; standard output without.")
+        Path | None, typer.Argument(metavar="FILE", help="Where to write; standard output without.")
     ] = None,
     *,
     label: Annotated[str, typer.Option("--label", help="The layout's label.")] = "current",
@@ -263,7 +263,9 @@ def export(
 
 @app.command()
 def checkpoint(
-    file: Annotated[Path, typer.Argument(help="Where to write.", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Where to write.", show_default=False)
+    ],
     *,
     gpu: Gpus = None,
     simulate: Simulate = "",

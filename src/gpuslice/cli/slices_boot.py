@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def restore(  # noqa: PLR0913 - one parameter for each option
-    file: Annotated[Path, typer.Argument(help="A checkpoint.", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint.", show_default=False)],
     *,
     gpu: Gpus = None,
     skip_missing: Annotated[

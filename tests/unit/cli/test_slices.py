@@ -198,7 +198,9 @@ def test_somebody_elses_slice_goes_only_when_that_is_allowed(shop: Terminal, nod
     assert "[foreign-slices]" in refused.error
     assert "Slices would go that gpuslice did not make" in refused.error
     assert "--allow foreign-slices" in refused.error
+    assert "needs --allow foreign-slices: GPU 0: 2g.20gb at 0:2" in refused.out
     assert allowed.status == 0
+    assert "allowed, foreign-slices: GPU 0: 2g.20gb at 0:2" in allowed.out
     assert layout_of(node) == [(0, "3g.40gb", "0:4"), (0, "3g.40gb", "4:4")]
 
 

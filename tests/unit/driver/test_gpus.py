@@ -170,3 +170,8 @@ def test_a_driver_without_gpus_is_an_error_that_says_what_to_try(tmp_path: Path)
     with pytest.raises(NoGpuError) as caught:
         machine.driver.read()
     assert "--simulate" in caught.value.hint
+
+
+def test_the_pci_ids_are_those_that_device_filters_are_written_with(tmp_path: Path) -> None:
+    gpu = simulated_gpus(tmp_path, "h100-80gb").gpu
+    assert (gpu.pci_device_id, gpu.pci_subsystem_id) == (0x233010DE, 0x10DE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -51,8 +51,13 @@ def slices_json(scene: Scene, gpus: Sequence[Gpu]) -> dict[str, Any]:
     }
 
 
-def partition_view(partition: Partition) -> RenderableType:
-    """Show a change: the difference on every GPU, pictures, and what one would type."""
+def partition_view(partition: Partition, allow: Collection[str] = ()) -> RenderableType:
+    """Show a change: the difference on every GPU, pictures, and what one would type.
+
+    Args:
+        partition: The change.
+        allow: Names of the refusals that are lifted for it.
+    """
     changing = [plan for plan in partition.plan.gpus if plan.changes]
     told = steps_summary if len(changing) > MANY_GPUS else steps_view
     same = [plan for plan in partition.plan.gpus if not plan.changes]
@@ -64,7 +69,7 @@ def partition_view(partition: Partition) -> RenderableType:
         *_unchanged(partition, same),
         *([told(partition)] if changing else []),
         *(
-            Text(f"needs --allow {need.allow}: {why}", "yellow")
+            Text(f"{_lifted(need.allow, allow)}: {why}", "yellow")
             for need in needs(partition.scene, partition.plan)
             for why in need.why
         ),
@@ -101,6 +106,10 @@ def owner(scene: Scene, slice_: Slice) -> str:
     if not note.stack:
         return "gpuslice"
     return f"stack {note.stack}" + (f", {note.replica}" if note.replica else "")
+
+
+def _lifted(name: str, allow: Collection[str]) -> str:
+    return f"allowed, {name}" if name in allow else f"needs --allow {name}"
 
 
 def _differences_of(partition: Partition, plan: GpuPlan) -> Iterator[str]:

@@ -155,7 +155,7 @@ def by_hand(step: Step, observed: Observed) -> str:
 
 # Ids of compute-instance profiles by their compute slices (`nvidia-smi mig -lcip` lists them); the
 # id of the new GPU instance is what the first command prints.
-_COMPUTE_PROFILES = {1: 0, 2: 1, 3: 2, 4: 3, 6: 6, 7: 4, 8: 5}
+_COMPUTE_PROFILES = {1: 0, 2: 1, 3: 2, 4: 3, 7: 4}
 
 
 def _index(gpus: Sequence[Gpu], uuid: str) -> int:

@@ -98,11 +98,16 @@ def _settle_placed(gpu: Gpu, wanted: Sequence[PlacedSlice]) -> Settled:
     kept = [s for s in gpu.slices if any(is_as_wanted(s, one) for one in wanted)]
     there = {s.placement for s in kept}
     missing: Placed = tuple(
-        (Instance(profile=one.profile, parts=one.parts), one.placement)
+        (Instance(profile=one.profile, parts=_largest_first(one.parts)), one.placement)
         for one in wanted
         if one.placement not in there
     )
     return settled(gpu, kept, missing)
+
+
+def _largest_first(parts: tuple[int, ...]) -> tuple[int, ...]:
+    """Order compute instances as they find room: a large one has fewer places to begin."""
+    return tuple(sorted(parts, reverse=True))
 
 
 def _gpu_plan(gpu: Gpu, change: Settled, mig_on: bool, claims: Claims) -> GpuPlan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -251,6 +252,15 @@ def test_steps_are_told_in_words() -> None:
     assert describe(DestroySlice(slice=gpu.slices[0]), [gpu]) == "GPU 0: destroy 2g.20gb at 0:2"
     step = CreateSlice(planned=new, replica=A)
     assert describe(step, [gpu]) == "GPU 0: create 2g.20gb at 2:2 for a/0"
+
+
+def test_compute_instances_that_share_a_slice_are_told_and_typed() -> None:
+    gpu = a_board_gpu(index=3)
+    step = CreateSlice(planned=replace(coming(gpu, "3g.40gb", 4), parts=(2, 1)), replica=None)
+    assert describe(step, [gpu]) == "GPU 3: create 3g.40gb (2c + 1c) at 4:4"
+    assert by_hand(step, an_observed(gpu)) == (
+        "nvidia-smi mig -i 3 -cgi 9:4 && nvidia-smi mig -i 3 -cci 1,0 -gi ID"
+    )
 
 
 def test_steps_read_as_a_person_would_type_them() -> None:

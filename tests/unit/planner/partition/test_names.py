@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -8,8 +9,9 @@ from builders import a_board_gpu
 from gpuslice.errors import MigUnsupportedError, UnknownProfileError
 from gpuslice.hardware import load_boards
 from gpuslice.model.gpu import Gpu
-from gpuslice.planner.partition.names import device_named, label
+from gpuslice.planner.partition.names import device_named, label, part_sizes
 from gpuslice.planner.partition.wish import Device
+from gpuslice.simulator.compute_profiles import compute_geometry
 
 
 def renamed(gpu: Gpu, old: str, new: str) -> Gpu:
@@ -66,9 +68,18 @@ def test_attributes_are_part_of_a_name() -> None:
         device_named("3g.40gb+me", a_board_gpu("h100-80gb"))
 
 
-def test_a_compute_instance_larger_than_its_slice_is_refused() -> None:
-    with pytest.raises(UnknownProfileError, match="has 3 compute slices, so there is no 4c"):
-        device_named("4c.3g.40gb", a_board_gpu("h100-80gb"))
+@pytest.mark.parametrize("name", ["4c.3g.40gb", "3c.4g.40gb", "5c.7g.80gb", "99c.1g.10gb"])
+def test_a_compute_instance_that_no_slice_has_is_refused(name: str) -> None:
+    with pytest.raises(UnknownProfileError, match=f"there is no {re.escape(name)}"):
+        device_named(name, a_board_gpu("h100-80gb"))
+
+
+def test_the_compute_instances_that_a_slice_has_are_those_of_the_simulated_driver() -> None:
+    for board in load_boards():
+        for profile in board.geometry.profiles:
+            offered = compute_geometry(board.key, profile.id).profiles
+            smaller = {p.compute_slices for p in offered} - {profile.compute_slices}
+            assert set(part_sizes(profile)) == smaller, f"{board.key} {profile.name}"
 
 
 def test_a_gpu_without_mig_has_no_slice() -> None:
