@@ -249,7 +249,7 @@ def test_who_holds_a_gpu_can_be_told_and_is_never_this_process(
         search = HolderSearch(nvml=calls, device_files=True)
         holders = search.on_gpu(open_device(calls, gpu.uuid))
         assert os.getpid() not in {process.pid for process in holders.processes}
-        print(f"\nGPU {gpu.index} is held by: {holders.text}")
+        print(f"\nGPU {gpu.index} is held by: {holders.text if holders.processes else 'nobody'}")
         for line in holders.unseen:
             print(f"  {line}")
 

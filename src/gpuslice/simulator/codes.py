@@ -42,6 +42,7 @@ class Code(IntEnum):
     NOT_READY = 27
     GPU_NOT_FOUND = 28
     INVALID_STATE = 29
+    RESET_TYPE_NOT_SUPPORTED = 30
     UNKNOWN = 999
 
 
@@ -63,21 +64,23 @@ ERROR_STRINGS = {
     Code.CORRUPTED_INFOROM: "Corrupted infoROM",
     Code.GPU_IS_LOST: "GPU is lost",
     Code.RESET_REQUIRED: "GPU requires reset",
-    Code.OPERATING_SYSTEM: "The operating system has blocked the request",
-    Code.LIB_RM_VERSION_MISMATCH: "RM has detected an NVML/RM version mismatch.",
+    Code.OPERATING_SYSTEM: "GPU access blocked by the operating system",
+    Code.LIB_RM_VERSION_MISMATCH: "Driver/library version mismatch",
     Code.IN_USE: "In use by another client",
     Code.MEMORY: "Insufficient Memory",
     Code.NO_DATA: "No data",
-    Code.VGPU_ECC_NOT_SUPPORTED: "vGPU and ECC not supported",
+    Code.VGPU_ECC_NOT_SUPPORTED: "vGPU ECC not supported",
     Code.INSUFFICIENT_RESOURCES: "Insufficient Resources",
-    Code.FREQ_NOT_SUPPORTED: "Requested frequency not supported",
+    Code.FREQ_NOT_SUPPORTED: "Invalid Frequency",
     Code.ARGUMENT_VERSION_MISMATCH: "Argument version mismatch",
-    Code.DEPRECATED: "Deprecated",
-    Code.NOT_READY: "Not Ready",
-    Code.GPU_NOT_FOUND: "GPU not found",
-    Code.INVALID_STATE: "Invalid State",
+    Code.DEPRECATED: "Requested functionality has been deprecated",
+    Code.NOT_READY: "System is not in ready state",
+    Code.GPU_NOT_FOUND: "No supported GPUs were found",
+    Code.INVALID_STATE: "Resource not in correct state to perform requested operation",
+    Code.RESET_TYPE_NOT_SUPPORTED: "Reset type is not supported for given device",
 }
-"""What ``nvmlErrorString`` answers."""
+"""What ``nvmlErrorString`` answers, as a real driver does (580.159.04); pynvml's own words, for
+where no driver answers, are others."""
 
 
 class Refusal(Exception):  # noqa: N818 - not an error of ours: a driver's answer on its way out
