@@ -54,6 +54,9 @@ class FailingDriver:
     def read_gpu(self, gpu_uuid: str) -> Gpu:
         return self.driver.read_gpu(gpu_uuid)
 
+    def survey(self) -> Observed:
+        return self.driver.survey()
+
     def boot_id(self) -> str:
         return self.driver.boot_id()
 
@@ -65,6 +68,9 @@ class FailingDriver:
 
     def set_mig_mode(self, gpu_uuid: str, *, enabled: bool, reset: bool = False) -> None:
         self._change(lambda: self.driver.set_mig_mode(gpu_uuid, enabled=enabled, reset=reset))
+
+    def set_persistence_mode(self, gpu_uuid: str, *, enabled: bool) -> None:
+        self._change(lambda: self.driver.set_persistence_mode(gpu_uuid, enabled=enabled))
 
     def reset_gpu(self, gpu_uuid: str) -> None:
         self._change(lambda: self.driver.reset_gpu(gpu_uuid))

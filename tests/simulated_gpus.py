@@ -32,6 +32,19 @@ CHANGING = (
 """How the names begin of the NVML functions that change a machine."""
 
 
+COMPUTE_PROCESSES = "nvmlDeviceGetComputeRunningProcesses"
+"""The function that lists CUDA programs."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawProcess:
+    """A process as NVML shows it."""
+
+    pid: int
+    usedGpuMemory: int | None = 5 << 20  # noqa: N815 - NVML's name
+    gpuInstanceId: int = 0xFFFFFFFF  # noqa: N815 - NVML's name
+
+
 class NvmlWith(ModuleType):
     """A pynvml module with some functions replaced. Owned by the test that makes it."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -181,8 +182,9 @@ def test_a_process_on_a_slice_keeps_it_and_is_named(board: SimulatedGpus) -> Non
     made = board.driver.create_slice(board.planned(profile.name, placement.start))
     assert made.uuid is not None
     with a_process_on(made.uuid) as pid:
-        with pytest.raises(GpuBusyError, match=rf"python\S* \(pid {pid}\)"):
+        with pytest.raises(GpuBusyError, match=rf"python\S* \(pid {pid}\)") as caught:
             board.driver.destroy_slice(made)
+        assert f"kill {pid}" in caught.value.hint
         assert sum(board.slept_s) == pytest.approx(0.4), "transient in-use is waited out"
         assert board.slices() == (made,)
     board.driver.destroy_slice(made)
@@ -198,6 +200,7 @@ def test_a_process_is_found_on_its_slice_with_its_memory(a100: SimulatedGpus) ->
         use = a100.driver.read_use(made.gpu_uuid)
     assert (process.pid, process.gpu_instance_id) == (pid, made.gpu_instance_id)
     assert process.name.startswith("python")
+    assert process.user == pwd.getpwuid(os.getuid()).pw_name
     assert process.memory_mib is not None
     assert use[made.gpu_instance_id].used_mib >= process.memory_mib > 0
 

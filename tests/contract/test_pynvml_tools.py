@@ -18,12 +18,26 @@ from typing import Any
 import pytest
 
 from gpuslice import simulator
+from gpuslice.simulator.codes import Code
+from gpuslice.simulator.fault_file import FaultFile
+from gpuslice.simulator.faults import Fail, Fault
 from simulated import SimulatedMachine
 
 MIB = 1024 * 1024
 SIMULATION = "a100-80gb"
 
 HOLD_50_MIB = "held = bytearray(50 << 20); print(flush=True); input()"
+
+COUNT_THREE_TIMES = """
+import pynvml
+
+pynvml.nvmlInit()
+for _ in range(3):
+    try:
+        print(pynvml.nvmlDeviceGetCount())
+    except pynvml.NVMLError as error:
+        print(error)
+"""
 
 ASK_NVITOP = """
 import json
@@ -154,3 +168,16 @@ def test_gpustat_sees_the_gpu_and_its_process(two_slices: TwoSlices) -> None:
     assert gpu["utilization.gpu"] is None
     assert [process["pid"] for process in gpu["processes"]] == [two_slices.pid]
     assert gpu["processes"][0]["gpu_memory_usage"] > 50
+
+
+def test_a_fault_of_the_machine_strikes_a_program_that_knows_nothing_of_it(
+    two_slices: TwoSlices,
+) -> None:
+    file = FaultFile(two_slices.directory)
+    file.add(Fault(effect=Fail(Code.TIMEOUT), call="nvmlDeviceGetCount_v2", at=2))
+    try:
+        said = two_slices.run("-c", COUNT_THREE_TIMES)
+    finally:
+        file.clear()
+
+    assert said.split("\n")[:3] == ["1", "Timeout", "1"]

@@ -18,7 +18,12 @@ from gpuslice.agent.changes import bring_up, commit, roll_back, take_down
 from gpuslice.agent.slice_changes import SliceChange, change_slices
 from gpuslice.agent.status import AgentStatus
 from gpuslice.agent.supervisor import Supervisor
-from gpuslice.errors import ChangeRunningError, GpusliceError, InterruptedChangeError
+from gpuslice.errors import (
+    ChangeRunningError,
+    DriverHungError,
+    GpusliceError,
+    InterruptedChangeError,
+)
 from gpuslice.model.desired import Change
 from gpuslice.model.event import Event, EventKind, Report
 
@@ -213,6 +218,11 @@ class Daemon:
         self._changing = what
         try:
             yield
+        except GpusliceError as error:
+            if _is_about_a_hang(error):
+                log.error("the driver hangs: leaving, so that the next command starts afresh")  # noqa: TRY400 - no defect
+                self._leave()
+            raise
         finally:
             self._started = True
             self._asked_at = time.monotonic()
@@ -235,6 +245,15 @@ class Daemon:
             raise InterruptedChangeError(
                 "Interrupted.", hint="Run the command again when you are ready."
             )
+
+
+def _is_about_a_hang(error: BaseException | None) -> bool:
+    """Tell whether the driver hung: this process can then make no call to it any more."""
+    while error is not None:
+        if isinstance(error, DriverHungError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _note(text: str) -> Event:

@@ -64,7 +64,7 @@ def examine(machine: Machine) -> tuple[Finding, ...]:
 
 def _driver(machine: Machine) -> Iterator[Finding]:
     try:
-        observed = open_driver(machine).read()
+        observed = open_driver(machine).survey()
     except GpusliceError as error:
         yield _bad("driver", error.message, error.hint)
         return
@@ -86,9 +86,10 @@ def _gpu(gpu: Gpu, observed: Observed) -> Iterator[Finding]:
         yield _note(subject, f"{gpu.name} has no MIG and is left alone")
         return
     mode = "on" if gpu.mig.current else "off (`gpuslice up` switches it on)"
-    yield _good(
-        subject, f"{gpu.name}, {gpu.memory_mib:,} MiB, MIG {mode}, {len(gpu.slices)} slices"
-    )
+    slices = f"{len(gpu.slices)} slices" if gpu.shows_slices else "slices out of sight"
+    yield _good(subject, f"{gpu.name}, {gpu.memory_mib:,} MiB, MIG {mode}, {slices}")
+    for unseen in gpu.unseen:
+        yield _note(subject, unseen.text, "run gpuslice with sudo to see it")
     if gpu.mig.current != gpu.mig.pending:
         wanted = "on" if gpu.mig.pending else "off"
         remedy = f"nvidia-smi -i {gpu.index} --gpu-reset, or restart the machine"

@@ -120,8 +120,13 @@ def open_driver(machine: Machine) -> NvmlDriver:
         return open_real()
     from gpuslice import simulator
     from gpuslice.driver.nvml import NvmlDriver
+    from gpuslice.driver.reset import code_resetter
 
-    module = simulator.load(machine.simulator_dir, machine.simulation)
+    folder = machine.simulator_dir
+    module = simulator.load(folder, machine.simulation)
     return NvmlDriver(
-        module, simulated=True, boot_id=lambda: simulator.boot_id(machine.simulator_dir)
+        module,
+        simulated=True,
+        boot_id=lambda: simulator.boot_id(folder),
+        resetter=code_resetter(lambda index: simulator.reset_gpu(folder, index)),
     )

@@ -13,6 +13,7 @@ from gpuslice.agent.demands import demands_of, unknown_products
 from gpuslice.agent.node import Node
 from gpuslice.agent.pricing import plan_prices
 from gpuslice.agent.proposal import PlanOptions, Prepared, Proposal, Tell
+from gpuslice.agent.sight import leave_out_hidden, require_ours_in_sight
 from gpuslice.engines.api import ServeRequest
 from gpuslice.engines.catalogue import engine_named
 from gpuslice.errors import NoRoomError, UnknownGpuError
@@ -51,10 +52,14 @@ def prepare(
         PlanningError: A GPU or profile that is not there, demands that contradict each other, or a
             model that fits nothing.
         DriverError: The GPUs cannot be read, or have no MIG.
+        PermissionDeniedError: No GPU that the stack may use shows its slices, or one that has
+            slices of ours does not.
     """
     check_file(loaded, node.host.python)
     tell("reading the GPUs")
-    return plan_on(node.driver.read(), loaded, node.read_record(), options, tell=tell)
+    observed, record = node.driver.survey(), node.read_record()
+    require_ours_in_sight(record, observed)
+    return plan_on(observed, loaded, record, options, tell=tell)
 
 
 def check_file(loaded: LoadedStack, python: str) -> None:
@@ -181,20 +186,21 @@ def _rules(
     observed: Observed, stack: Stack, options: PlanOptions, addable: frozenset[str]
 ) -> tuple[Rules, tuple[str, ...]]:
     """Say what a plan has to keep to, and what a person should know of it."""
-    chosen = choose_gpus(observed, stack.gpus, mig_products=MIG_PRODUCTS)
+    named = choose_gpus(observed, stack.gpus, mig_products=MIG_PRODUCTS)
+    chosen, hidden = leave_out_hidden(observed, named)
     drained = frozenset(_drained(observed, (*stack.drain, *options.drain)))
-    usable = frozenset(chosen) - drained | addable
+    usable = chosen - drained | addable
     if not usable:
         raise NoRoomError("every GPU that this stack may use is to be drained", hint="Leave one.")
     prices, note = plan_prices([gpu for gpu in observed.gpus if gpu.uuid in usable], stack.prices)
     rules = Rules(
-        gpus=None if stack.gpus == "all" else frozenset(chosen) | addable,
+        gpus=None if stack.gpus == "all" and not hidden else chosen | addable,
         drained=drained,
         addable=addable,
         prices=prices,
         most_moves=options.most_moves,
     )
-    return rules, tuple(filter(None, (note,)))
+    return rules, tuple(filter(None, (note, *hidden)))
 
 
 def _drained(observed: Observed, wanted: Sequence[int | str]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from gpuslice.agent.launches import missing_slices, server_launches
 from gpuslice.agent.node import Node
+from gpuslice.agent.sight import require_ours_in_sight
 from gpuslice.errors import NoServerError
 from gpuslice.model.demand import ReplicaId
 from gpuslice.model.desired import Record
@@ -89,10 +90,12 @@ def read_situation(node: Node) -> Situation:
 
     Raises:
         DriverError: The GPUs cannot be read.
+        PermissionDeniedError: A GPU that has slices of ours does not show them.
         RecordError: The record is damaged.
     """
     record = node.read_record()
-    observed = node.driver.read()
+    observed = node.driver.survey()
+    require_ours_in_sight(record, observed)
     processes = node.runtime.list()
     agent = _ask_agent(node.machine)
     gateway = next((p for p in processes if p.role is Role.GATEWAY), None)

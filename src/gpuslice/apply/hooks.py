@@ -99,9 +99,8 @@ def run_hooks(
         for line in output:
             log.info("hook %s: %s: %s", stage, command[0], line)
         if status != 0:
-            how = (
-                f"did not end within {timeout_s:g} s" if status is None else f"ended with {status}"
-            )
+            late = f"did not end within {timeout_s:g} s"
+            how = late if status is None else f"ended with status {status}"
             raise HookError(
                 f"The hook `{words}` ({stage}) {how}.",
                 hint="Mend the command, or take it out of `hooks:`; the agent's log has all it "

@@ -11,7 +11,8 @@ GPUs are independent: with a driver for each, their steps run side by side
 *Threads and drivers.* NVML is thread-safe ("NVML is thread-safe so it is safe to make simultaneous
 NVML calls from multiple threads", NVML API Reference, "Overview"), and `nvmlInit` counts its
 callers. A `Driver` is not: it keeps readings and a geometry. So each thread has a driver of its own
-over the one library, and none is shared.
+over the one library, and none is shared. Where GPUs may be reset there is only the one driver, and
+everything is done in order: a reset needs its GPU to itself.
 """
 
 from __future__ import annotations
@@ -79,7 +80,9 @@ def carry_out(
     lanes = lanes_of(steps)
     gpus = tuple(change.observed.gpu(uuid) for uuid in lanes)
     notebook.begin(gpus, steps, driver.boot_id())
-    if another is None or len(lanes) <= 1:
+    # A reset needs the GPU to itself, and every open driver of this process counts as a client.
+    resets = Refusal.GPU_RESET in notebook.journal.allow
+    if another is None or resets or len(lanes) <= 1:
         change.do(range(len(steps)), driver)
     else:
         opened = another

@@ -12,6 +12,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from gpuslice.errors import GpusliceError
@@ -49,6 +51,14 @@ def paper_banner() -> None:
         "[bold black on yellow] PLANNED ON PAPER [/] "
         "[yellow]these GPUs are not there; nothing can be carried out on them[/]"
     )
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """Show what a person should know beside an answer, one line each."""
+    from rich.text import Text
+
+    for note in notes:
+        out().print(Text.assemble(("note ", "yellow"), note))
 
 
 def print_json(value: Any) -> None:

@@ -135,6 +135,29 @@ def client(
     _add(simulate, Fault(effect=effect, call=call_named(call), at=at, times=times or None))
 
 
+@adding.command("mode-pending")
+def mode_pending(
+    index: Index,
+    code: Annotated[
+        str, typer.Argument(help="The activation status: IN_USE, RESET_REQUIRED, NOT_SUPPORTED.")
+    ] = "NOT_SUPPORTED",
+    *,
+    at: At = 1,
+    times: Times = 1,
+    simulate: Simulate = "",
+) -> None:
+    """Changing MIG mode of a GPU succeeds and yet leaves the change pending.
+
+    Example: gpuslice simulate fault add mode-pending 0 RESET_REQUIRED
+    """
+    from gpuslice.simulator.fault_words import error_named
+    from gpuslice.simulator.faults import Fault, ModePending
+
+    effect = ModePending(gpu=index, code=error_named(code))
+    call = "nvmlDeviceSetMigMode"
+    _add(simulate, Fault(effect=effect, call=call, at=at, times=times or None, gpu=index))
+
+
 @adding.command("lose-gpu")
 def lose_gpu(index: Index, *, call: Call = "", at: At = 1, simulate: Simulate = "") -> None:
     """A GPU falls off the bus, until it is reset or the machine restarts.
@@ -230,7 +253,7 @@ def clear(*, simulate: Simulate = "") -> None:
     banner(machine)
     gone = _faults_of(simulate).clear()
     mend(machine.simulator_dir)
-    out().print(f"{len(gone)} faults are gone, and nothing is amiss with the GPUs any more.")
+    out().print(f"Faults taken away: {len(gone)}. Nothing is amiss with the GPUs any more.")
 
 
 def _add(simulate: str, *faults: Fault) -> None:

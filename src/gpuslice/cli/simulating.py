@@ -56,6 +56,50 @@ def run(
 
 
 @app.command()
+def show(
+    *,
+    what: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--list",
+            metavar="WHAT",
+            help="devices (-L), gip, gipp, gi, ci or cip, as in `nvidia-smi mig -lgip`; "
+            "may be repeated. Devices and gi where it is left out.",
+        ),
+    ] = None,
+    narrow: Annotated[
+        bool,
+        typer.Option("--narrow", help="Tables as drivers up to about R570 print them."),
+    ] = False,
+    simulate: Simulate = "",
+) -> None:
+    """Show the simulated machine as nvidia-smi shows a real one, to the letter.
+
+    For scripts, `gpuslice gpus --json` has the same as JSON.
+
+    Example: gpuslice simulate show --list gip --list gi
+    """
+    from gpuslice.cli.console import banner
+    from gpuslice.simulator.listings import Listing, listing
+    from gpuslice.simulator.store import Store
+
+    options = {"devices": Listing.DEVICES} | {
+        member.removeprefix("l"): member for member in Listing
+    }
+    wanted = what or ["devices", "gi"]
+    for name in wanted:
+        if name not in options:
+            raise typer.BadParameter(
+                f"{name}: take one of {', '.join(options)}", param_hint="--list"
+            )
+    machine = simulated_machine_of(simulate)
+    banner(machine)
+    state = Store.open(machine.simulator_dir, machine.simulation).read()
+    for name in wanted:
+        typer.echo(listing(state, options[name], narrow=narrow))
+
+
+@app.command()
 def reboot(*, simulate: Simulate = "") -> None:
     """Restart the simulated machine: slices go, and Hopper and later forget MIG mode."""
     from gpuslice import simulator

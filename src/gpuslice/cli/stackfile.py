@@ -32,7 +32,7 @@ def init(
             f"{file} exists already.",
             hint=f"Edit it, or overwrite it: gpuslice init -f {file} --force",
         )
-    observed = open_driver(machine).read()
+    observed = open_driver(machine).survey()
     banner(machine)
     file.write_text(starter(observed, _gguf(file.parent, gguf)))
     out().print(f"Wrote {file}. Next: edit it, then [bold]gpuslice plan -f {file}[/]")

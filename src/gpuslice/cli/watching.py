@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 def ps(*, simulate: Simulate = "", as_json: AsJson = False) -> None:
     """List the servers of the running stack: slice, memory, port, state."""
     from gpuslice.agent.node import open_node
+    from gpuslice.agent.sight import unseen_notes
     from gpuslice.agent.situation import read_situation
-    from gpuslice.cli.console import banner, out, print_json
+    from gpuslice.cli.console import banner, out, print_json, print_notes
     from gpuslice.cli.render.situation import situation_json, situation_view
 
     machine = machine_of(simulate)
@@ -32,6 +33,7 @@ def ps(*, simulate: Simulate = "", as_json: AsJson = False) -> None:
     else:
         banner(machine)
         out().print(situation_view(situation))
+        print_notes(unseen_notes(situation.observed))
 
 
 def top(

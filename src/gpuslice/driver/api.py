@@ -16,7 +16,17 @@ class Driver(Protocol):
     """Read GPUs and change their slices. Every failure is a `gpuslice.errors.DriverError`."""
 
     def read(self) -> Observed:
-        """Read every GPU, its mode, its geometry and its slices, half-made ones included."""
+        """Read every GPU, its mode, its geometry and its slices, half-made ones included.
+
+        Raises:
+            PermissionDeniedError: Something of it needs more privilege.
+        """
+
+    def survey(self) -> Observed:
+        """Read what the caller may read; what is out of sight is told in each GPU's ``unseen``.
+
+        For looking only: a GPU whose slices are out of sight shows none, and is not empty.
+        """
 
     def read_gpu(self, gpu_uuid: str) -> Gpu:
         """Read one GPU as `read` does, without asking the others anything."""
@@ -43,6 +53,14 @@ class Driver(Protocol):
             ResetRequiredError: The change is pending until a reset or a restart.
             PermissionDeniedError: Not root.
             MigUnsupportedError: The GPU has no MIG.
+        """
+
+    def set_persistence_mode(self, gpu_uuid: str, *, enabled: bool) -> None:
+        """Switch persistence mode and read it back. Nothing happens when it is already so.
+
+        Raises:
+            PermissionDeniedError: Not root.
+            ReadBackError: The driver reported success and the mode is another.
         """
 
     def reset_gpu(self, gpu_uuid: str) -> None:

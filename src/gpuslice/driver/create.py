@@ -16,7 +16,7 @@ from functools import partial
 
 from gpuslice.driver.calls import Device, Handle, NvmlCalls
 from gpuslice.driver.compute import GpuInstance
-from gpuslice.driver.destroy import destroy_instance, name_holders
+from gpuslice.driver.destroy import destroy_instance
 from gpuslice.driver.instances import (
     describe_instance,
     find_instance,
@@ -29,7 +29,6 @@ from gpuslice.driver.translation import READ_AGAIN
 from gpuslice.errors import (
     DriverError,
     DriverHungError,
-    GpuBusyError,
     GpusliceError,
     InsufficientResourcesError,
     ReadBackError,
@@ -105,8 +104,6 @@ def _create_instance(
     except InsufficientResourcesError as error:
         error.details += _overlapping(nvml, device, geometry, planned.placement)
         raise
-    except GpuBusyError as error:
-        raise name_holders(error, nvml, device) from error.__cause__
 
 
 def _read_back(

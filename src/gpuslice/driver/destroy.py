@@ -2,7 +2,7 @@
 
 Whatever interrupts it, the next attempt finds what is left by its id: a GPU instance that has lost
 its compute instance is still a slice. "Not found" on the way is what was wanted; "in use" is waited
-out for a moment and then explained.
+out for a moment.
 
 Source: nvml.h, MIG chapter; the clean-up rules are those of NVIDIA's DRA driver and mig-parted.
 """
@@ -13,9 +13,8 @@ from gpuslice.driver.calls import Device, NvmlCalls
 from gpuslice.driver.compute import GONE, GpuInstance, list_compute_instances
 from gpuslice.driver.instances import find_instance
 from gpuslice.driver.patience import Patience
-from gpuslice.driver.processes import describe, read_processes
-from gpuslice.driver.translation import READ_AGAIN, STOP_CLIENTS
-from gpuslice.errors import GpuBusyError, ReadBackError
+from gpuslice.driver.translation import READ_AGAIN
+from gpuslice.errors import ReadBackError
 from gpuslice.model.geometry import Geometry
 from gpuslice.model.gpu import Slice
 
@@ -27,7 +26,7 @@ def destroy_slice(
 
     Raises:
         ReadBackError: Another slice lives under its id, or it is still there afterwards.
-        GpuBusyError: A process holds it; names it where it can.
+        GpuBusyError: A process holds it.
     """
 
     def attempt() -> None:
@@ -36,10 +35,7 @@ def destroy_slice(
             _check_same(geometry, device, instance, slice_)
             destroy_instance(nvml, device, instance)
 
-    try:
-        patience.retry(attempt)
-    except GpuBusyError as error:
-        raise name_holders(error, nvml, device, slice_) from error.__cause__
+    patience.retry(attempt)
     if find_instance(nvml, device, slice_.gpu_instance_id) is not None:
         raise ReadBackError(
             f"{slice_.profile} at {slice_.placement} on {device.label} was destroyed and is still "
@@ -67,21 +63,3 @@ def destroy_instance(nvml: NvmlCalls, device: Device, instance: GpuInstance) -> 
         to = f"destroy compute instance {compute.id} of {what}"
         nvml.attempt("nvmlComputeInstanceDestroy", compute.handle, to=to, expect=GONE)
     nvml.attempt("nvmlGpuInstanceDestroy", instance.handle, to=f"destroy {what}", expect=GONE)
-
-
-def name_holders(
-    error: GpuBusyError, nvml: NvmlCalls, device: Device, slice_: Slice | None = None
-) -> GpuBusyError:
-    """Say which processes are in the way; on a slice only its own, or nobody was found."""
-    holders = [
-        process
-        for process in read_processes(nvml, device)
-        if slice_ is None or process.gpu_instance_id == slice_.gpu_instance_id
-    ]
-    if not holders:
-        return error
-    return GpuBusyError(
-        f"{error.message} It is held by {describe(holders)}.",
-        hint="Stop it, then repeat." if len(holders) == 1 else STOP_CLIENTS,
-        details=error.details,
-    )

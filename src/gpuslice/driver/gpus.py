@@ -8,11 +8,13 @@ from gpuslice.driver.calls import Device, NvmlCalls
 from gpuslice.driver.geometry import read_geometry
 from gpuslice.driver.instances import MIB, read_slices
 from gpuslice.driver.mode import read_mode, require_mode
+from gpuslice.driver.persistence import read_persistence
 from gpuslice.driver.translation import NvmlCode
-from gpuslice.errors import NoGpuError
+from gpuslice.driver.unseen import hidden_slices, unseen_of
+from gpuslice.errors import NoGpuError, PermissionDeniedError
 from gpuslice.hardware.boards import Board, board_for
 from gpuslice.model.geometry import Geometry
-from gpuslice.model.gpu import Architecture, Gpu, MigMode
+from gpuslice.model.gpu import Architecture, Gpu, MigMode, Slice, Unseen
 
 _ARCHITECTURES = {
     7: Architecture.AMPERE,
@@ -64,18 +66,23 @@ class GpuReader:
         self._nvml = nvml
         self._geometries: dict[tuple[str, bool], Geometry] = {}
 
-    def read(self, device: Device) -> Gpu:
+    def read(self, device: Device, *, survey: bool = False) -> Gpu:
         """Read one GPU.
 
+        Args:
+            device: The GPU.
+            survey: True where what needs more privilege may be left out and told in ``unseen``.
+
         Raises:
-            PermissionDeniedError: MIG is on, and listing its instances needs privilege.
+            PermissionDeniedError: MIG is on, listing its instances needs privilege, and this is no
+                survey.
         """
         mig = read_mode(self._nvml, device)
         name, board = self._identify(device)
         memory_mib = self._memory_mib(device, board)
         geometry = self._geometry(device, mig, board, memory_mib) if mig else None
-        sliced = mig is not None and mig.current
         pci = self._pci(device)
+        slices, hidden = self._slices(device, mig, geometry, survey=survey)
         return Gpu(
             index=device.index,
             uuid=device.uuid,
@@ -85,11 +92,24 @@ class GpuReader:
             pci_bus_id=pci.busId,
             mig=mig,
             geometry=geometry,
-            slices=read_slices(self._nvml, device, geometry) if geometry and sliced else (),
-            persistence_mode=self._persistence(device),
+            slices=slices,
+            unseen=(*hidden, *unseen_of(memory_mib, geometry)) if survey else (),
+            persistence_mode=read_persistence(self._nvml, device),
             pci_device_id=int(pci.pciDeviceId),
             pci_subsystem_id=int(pci.pciSubSystemId),
         )
+
+    def _slices(
+        self, device: Device, mig: MigMode | None, geometry: Geometry | None, *, survey: bool
+    ) -> tuple[tuple[Slice, ...], tuple[Unseen, ...]]:
+        if geometry is None or mig is None or not mig.current:
+            return (), ()
+        try:
+            return read_slices(self._nvml, device, geometry), ()
+        except PermissionDeniedError:
+            if not survey:
+                raise
+            return (), (hidden_slices(self._nvml, device),)
 
     def geometry(self, device: Device) -> Geometry:
         """Read one GPU's geometry.
@@ -151,10 +171,3 @@ class GpuReader:
         if not answer.ok or tuple(answer.value) == _ADA:
             return Architecture.OTHER
         return _CAPABILITIES.get(answer.value[0], Architecture.OTHER)
-
-    def _persistence(self, device: Device) -> bool | None:
-        answer = self._nvml.attempt(
-            "nvmlDeviceGetPersistenceMode", device.handle,
-            to=f"read the persistence mode of {device.label}", expect=_UNANSWERED,
-        )  # fmt: skip
-        return bool(answer.value) if answer.ok else None

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gpuslice.driver.calls import Device, NvmlCalls, open_device
-from gpuslice.driver.processes import describe, read_processes
-from gpuslice.driver.translation import STOP_CLIENTS, NvmlCode
+from gpuslice.driver.holders import Holders
+from gpuslice.driver.translation import NvmlCode
 from gpuslice.errors import (
     DriverError,
     DriverHungError,
@@ -24,7 +24,7 @@ from gpuslice.errors import (
     ResetRequiredError,
 )
 from gpuslice.hardware.boards import MIG_PRODUCTS
-from gpuslice.model.gpu import Gpu, GpuProcess, MigMode
+from gpuslice.model.gpu import Gpu, MigMode
 
 
 def read_mode(nvml: NvmlCalls, device: Device) -> MigMode | None:
@@ -60,6 +60,7 @@ def change_mode(
     before: MigMode,
     *,
     enabled: bool,
+    find_holders: Callable[[Device], Holders],
     reset: Callable[[], None] | None = None,
 ) -> None:
     """Switch MIG mode and read it back.
@@ -69,6 +70,7 @@ def change_mode(
         gpu: The GPU as just read.
         before: Its mode as just read.
         enabled: The mode asked for.
+        find_holders: Finds who holds the GPU.
         reset: Resets the GPU, where that was allowed; called only when the mode changes no other
             way.
 
@@ -92,8 +94,7 @@ def change_mode(
         status = NvmlCode.SUCCESS
     if status == NvmlCode.SUCCESS and after == asked:
         return
-    device = open_device(nvml, gpu.uuid)
-    holders = read_processes(nvml, device)
+    holders = find_holders(open_device(nvml, gpu.uuid))
     left = _set_pending_back(nvml, gpu, before=before, after=after)
     raise _refusal(gpu, status, asked=asked, after=after, left=left, holders=holders)
 
@@ -116,19 +117,23 @@ def _reset(nvml: NvmlCalls, gpu: Gpu, reset: Callable[[], None], *, before: MigM
         raise
 
 
-def refuse_reset(nvml: NvmlCalls, gpu: Gpu) -> None:
+def refuse_reset(gpu: Gpu, holders: Holders) -> None:
     """Refuse to reset a GPU that somebody uses: a reset ends everything on it.
+
+    Args:
+        gpu: The GPU as just read.
+        holders: Who holds it.
 
     Raises:
         GpuBusyError: Slices or processes hold it; names them.
     """
     if gpu.slices:
         raise slices_in_the_way(gpu, "GPU {index} cannot be reset")
-    holders = read_processes(nvml, open_device(nvml, gpu.uuid))
-    if holders:
+    if holders.processes:
         raise GpuBusyError(
-            f"GPU {gpu.index} cannot be reset while it is held by {describe(holders)}.",
-            hint=STOP_CLIENTS,
+            f"GPU {gpu.index} cannot be reset while it is held by {holders.text}.",
+            hint=holders.hint,
+            details=holders.details,
         )
 
 
@@ -182,12 +187,15 @@ def _refusal(
     asked: MigMode,
     after: MigMode,
     left: str,
-    holders: tuple[GpuProcess, ...],
+    holders: Holders,
 ) -> DriverError:
     what = f"Could not {_verb(asked.current)} MIG mode on GPU {gpu.index} ({gpu.name})"
     if status == NvmlCode.IN_USE:
-        by = describe(holders) or "a client that NVML does not name"
-        return GpuBusyError(f"{what}: in use by {by}; {left}.", hint=STOP_CLIENTS)
+        return GpuBusyError(
+            f"{what}: in use by {holders.text}; {left}.",
+            hint=holders.hint,
+            details=holders.details,
+        )
     if after.current != asked.current and after.pending == asked.pending:
         return ResetRequiredError(
             f"{what}: the driver wants a reset first (status {status}); {left}.",

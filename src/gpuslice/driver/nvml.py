@@ -14,14 +14,16 @@ from typing import Self, TypeVar
 
 from gpuslice.driver.calls import NvmlCalls, open_device
 from gpuslice.driver.gpus import GpuReader, list_devices
+from gpuslice.driver.holders import HolderSearch, explained
 from gpuslice.driver.limits import limit_s
 from gpuslice.driver.mode import change_mode, refuse_reset, require_mode
 from gpuslice.driver.patience import Patience
+from gpuslice.driver.persistence import set_persistence
 from gpuslice.driver.processes import read_processes
 from gpuslice.driver.reset import Resetter, no_resetter
 from gpuslice.driver.translation import NvmlCode
 from gpuslice.driver.use import GpmMeter, read_use
-from gpuslice.errors import DriverError
+from gpuslice.errors import DriverError, GpuBusyError
 from gpuslice.model.gpu import Gpu, GpuProcess, Observed, Slice, SliceUse
 from gpuslice.model.plan import PlannedSlice
 
@@ -60,22 +62,35 @@ class NvmlDriver:
         limit_of: Callable[[str], float] = limit_s,
         resetter: Resetter = no_resetter,
     ) -> None:
-        self._nvml = NvmlCalls(nvml, limit_of=limit_of)
+        self._calls = NvmlCalls(nvml, limit_of=limit_of)
+        self._cut_off = False
         self._simulated = simulated
         self._boot_id = boot_id
         self._patience = patience or Patience()
         self._resetter = resetter
-        self._reader = GpuReader(self._nvml)
-        self._meter = GpmMeter(self._nvml)
-        self._nvml.call("nvmlInit", to="reach the NVIDIA driver")
+        self._reader = GpuReader(self._calls)
+        self._meter = GpmMeter(self._calls)
+        self._search = HolderSearch(nvml=self._calls, device_files=not simulated)
+        self._connect()
+
+    @property
+    def _nvml(self) -> NvmlCalls:
+        """The calls, connected: where connecting anew after a reset failed, it is tried again."""
+        if self._cut_off:
+            self._connect()
+        return self._calls
+
+    def _connect(self) -> None:
+        self._calls.call("nvmlInit", to="reach the NVIDIA driver")
+        self._cut_off = False
 
     def close(self) -> None:
         """End the connection; samples that are held go with it.
 
         A driver that hangs is left as it is: it would not answer this either.
         """
-        if not self._nvml.hung:
-            self._nvml.call("nvmlShutdown", to="leave the NVIDIA driver")
+        if not (self._calls.hung or self._cut_off):
+            self._calls.call("nvmlShutdown", to="leave the NVIDIA driver")
 
     def __enter__(self) -> Self:
         return self
@@ -101,11 +116,21 @@ class NvmlDriver:
         """
         return self._steadily(self._read)
 
-    def _read(self) -> Observed:
+    def survey(self) -> Observed:
+        """Read what the caller may read; what is out of sight is told in each GPU's ``unseen``.
+
+        For looking only: a GPU whose slices are out of sight shows none, and is not empty.
+
+        Raises:
+            NoGpuError: The driver shows no GPU.
+        """
+        return self._steadily(lambda: self._read(survey=True))
+
+    def _read(self, *, survey: bool = False) -> Observed:
         version = self._nvml.call("nvmlSystemGetDriverVersion", to="read the driver's version")
         devices = list_devices(self._nvml)
         return Observed(
-            gpus=tuple(self._reader.read(device) for device in devices),
+            gpus=tuple(self._reader.read(device, survey=survey) for device in devices),
             driver_version=version,
             simulated=self._simulated,
         )
@@ -161,7 +186,19 @@ class NvmlDriver:
         self._meter.forget(gpu_uuid)
         gpu = self._reader.read(device)
         allowed = partial(self._reset, gpu) if reset else None
-        change_mode(self._nvml, gpu, before, enabled=enabled, reset=allowed)
+        change_mode(
+            self._nvml, gpu, before,
+            enabled=enabled, find_holders=self._search.on_gpu, reset=allowed,
+        )  # fmt: skip
+
+    def set_persistence_mode(self, gpu_uuid: str, *, enabled: bool) -> None:
+        """Switch persistence mode and read it back. Nothing happens when it is already so.
+
+        Raises:
+            PermissionDeniedError: Not root.
+            ReadBackError: The driver reported success and the mode is another.
+        """
+        set_persistence(self._nvml, open_device(self._nvml, gpu_uuid), enabled=enabled)
 
     def reset_gpu(self, gpu_uuid: str) -> None:
         """Reset one GPU, and only it; a pending MIG mode is in force afterwards.
@@ -178,13 +215,14 @@ class NvmlDriver:
         self._reset(self._reader.read(open_device(self._nvml, gpu_uuid)))
 
     def _reset(self, gpu: Gpu) -> None:
-        refuse_reset(self._nvml, gpu)
+        refuse_reset(gpu, self._search.on_gpu(open_device(self._nvml, gpu.uuid)))
         self._meter.forget_all()
         self.close()
+        self._cut_off = True
         try:
             self._resetter(gpu)
         finally:
-            self._nvml.call("nvmlInit", to="reach the NVIDIA driver after a GPU reset")
+            self._connect()
         open_device(self._nvml, gpu.uuid)  # is it back?
 
     def create_slice(self, planned: PlannedSlice) -> Slice:
@@ -206,7 +244,10 @@ class NvmlDriver:
                 hint=f"Switch it on first: `nvidia-smi -i {device.index} -mig 1`, as root.",
             )
         geometry = self._reader.geometry(device)
-        return create_slice(self._nvml, device, geometry, planned, self._patience)
+        try:
+            return create_slice(self._nvml, device, geometry, planned, self._patience)
+        except GpuBusyError as error:
+            raise explained(error, self._search.on_gpu(device)) from error.__cause__
 
     def destroy_slice(self, slice_: Slice) -> None:
         """Destroy the compute instances, then the GPU instance. A slice already gone is fine.
@@ -222,4 +263,8 @@ class NvmlDriver:
         device = open_device(self._nvml, slice_.gpu_uuid)
         self._meter.forget(slice_.gpu_uuid)
         geometry = self._reader.geometry(device)
-        destroy_slice(self._nvml, device, geometry, slice_, self._patience)
+        try:
+            destroy_slice(self._nvml, device, geometry, slice_, self._patience)
+        except GpuBusyError as error:
+            holders = self._search.on_slice(device, slice_.gpu_instance_id)
+            raise explained(error, holders) from error.__cause__

@@ -6,17 +6,19 @@ says "in use" without saying by whom.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import pwd
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gpuslice.driver.calls import Device, Handle, NvmlCalls
+from gpuslice.driver.cgroups import container_of, service_of
 from gpuslice.driver.compute import GONE
+from gpuslice.driver.device_files import PROC
 from gpuslice.driver.instances import MIB
 from gpuslice.driver.translation import NvmlCode
 from gpuslice.model.gpu import GpuProcess
-
-PROC = Path("/proc")
 
 # What NVML writes into gpuInstanceId of a process that is on no slice.
 NO_INSTANCE = 0xFFFFFFFF
@@ -75,30 +77,66 @@ def read_processes(nvml: NvmlCalls, device: Device, *, proc: Path = PROC) -> tup
 
 
 def _raw_processes(nvml: NvmlCalls, handle: Handle) -> Iterator[Any]:
+    to = "list the GPU's processes"
     for function in _LISTS:
-        answer = nvml.attempt(function, handle, to="list the GPU's processes", expect=_UNREADABLE)
+        answer = nvml.attempt(function, handle, to=to, expect=_UNREADABLE)
+        if answer.code == NvmlCode.FUNCTION_NOT_FOUND:  # drivers before 510 have the second version
+            answer = nvml.attempt(f"{function}_v2", handle, to=to, expect=_UNREADABLE)
         yield from answer.value or ()
 
 
 def _process(raw: Any, instance_id: int | None, proc: Path) -> GpuProcess:
     told = getattr(raw, "gpuInstanceId", NO_INSTANCE)
     used = raw.usedGpuMemory
-    return GpuProcess(
-        pid=raw.pid,
-        name=process_name(raw.pid, proc=proc),
+    return replace(
+        describe_process(raw.pid, proc=proc),
         memory_mib=None if used is None else used // MIB,
         gpu_instance_id=instance_id if told in (None, NO_INSTANCE) else told,
     )
 
 
+def describe_process(pid: int, *, proc: Path = PROC, open_file: str = "") -> GpuProcess:
+    """Read who a process is; what it does not show, or no longer, stays empty.
+
+    Args:
+        pid: Its id.
+        proc: Where processes are listed.
+        open_file: The device file it was found by, if any.
+    """
+    cgroup = _text(proc / str(pid) / "cgroup")
+    container = container_of(cgroup)
+    return GpuProcess(
+        pid=pid,
+        name=process_name(pid, proc=proc),
+        user=_user(proc / str(pid)),
+        container=container,
+        service="" if container else service_of(cgroup),
+        open_file=open_file,
+    )
+
+
 def process_name(pid: int, *, proc: Path = PROC) -> str:
-    """Read a process's command name, or "" when it has ended or is another's."""
+    """Read a process's command name, or "" when it has ended or is another's.
+
+    Whoever starts a process names it, so nothing that a terminal would act on is passed on.
+    """
+    name = _text(proc / str(pid) / "comm").strip()
+    return "".join(c if c.isprintable() else "?" for c in name)
+
+
+def _user(folder: Path) -> str:
     try:
-        return (proc / str(pid) / "comm").read_text(errors="replace").strip()
+        owner = folder.stat().st_uid
     except OSError:
         return ""
+    try:
+        return pwd.getpwuid(owner).pw_name
+    except KeyError:
+        return f"user {owner}"
 
 
-def describe(processes: Sequence[GpuProcess]) -> str:
-    """Name processes for a message: ``python3 (pid 4711), a process (pid 4712)``."""
-    return ", ".join(f"{p.name or 'a process'} (pid {p.pid})" for p in processes)
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(errors="replace")
+    except OSError:
+        return ""

@@ -11,10 +11,12 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeAlias
 
 from gpuslice.driver.limits import MODE_S
-from gpuslice.driver.translation import NEEDS_ROOT, STOP_CLIENTS, NvmlCode
+from gpuslice.driver.translation import NEEDS_ROOT, STOP_CLIENTS, NvmlCode, translate
+from gpuslice.driver.worker import StuckError, Worker
 from gpuslice.errors import (
     DriverError,
     DriverHungError,
@@ -71,17 +73,27 @@ def smi_resetter(*, program: str = PROGRAM, limit_s: float = MODE_S) -> Resetter
     return reset
 
 
-def code_resetter(reset: Callable[[int], int]) -> Resetter:
+def code_resetter(reset: Callable[[int], int], *, limit_s: float = MODE_S) -> Resetter:
     """Return a resetter over a function that takes an NVML index and answers with an NVML code.
 
     Args:
         reset: The simulator's reset of one of its GPUs.
+        limit_s: How long it may take, seconds.
     """
 
     def carry_out(gpu: Gpu) -> None:
-        code = reset(gpu.index)
+        try:
+            code = Worker().run("the reset", partial(reset, gpu.index), limit_s)
+        except StuckError as stuck:
+            raise DriverHungError(
+                f"GPU {gpu.index} was to be reset: {stuck}.", hint=_LOOK
+            ) from stuck
+        if code in _CODES:
+            raise _refusal(gpu, f"the driver answered with code {code}", _CODES[code])
         if code != NvmlCode.SUCCESS:
-            raise _refusal(gpu, f"the driver answered with code {code}", _CODES.get(code, ""))
+            raise translate(
+                code, to=f"reset GPU {gpu.index}", function="reset", words=f"code {code}"
+            )
 
     return carry_out
 

@@ -108,6 +108,27 @@ class SliceKey:
     placement: Placement
 
 
+class Sight(StrEnum):
+    """What of a GPU may be out of sight, for want of privilege or because the driver keeps it."""
+
+    SLICES = "slices"
+    PLACEMENTS = "placements"
+    MEMORY = "memory"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unseen:
+    """Something of a GPU that could not be read. What is out of sight is not thereby absent.
+
+    Attributes:
+        what: What it is.
+        text: Why, and what is seen instead, in words that follow "GPU 0: ".
+    """
+
+    what: Sight
+    text: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
     """One GPU as the driver shows it now.
@@ -121,7 +142,8 @@ class Gpu:
         pci_bus_id: ``00000000:36:00.0``.
         mig: MIG mode, or None where the GPU has no MIG.
         geometry: Its profiles, or None where the GPU has no MIG.
-        slices: What exists on it, by placement.
+        slices: What exists on it, by placement; empty, too, where its slices are out of sight.
+        unseen: What could not be read; only a survey has any.
         persistence_mode: On or off, or None where the driver does not tell.
         pci_device_id: PCI device and vendor as NVML joins them, such as ``0x233010DE``; 0 where
             nobody told.
@@ -137,14 +159,36 @@ class Gpu:
     mig: MigMode | None = None
     geometry: Geometry | None = None
     slices: tuple[Slice, ...] = ()
+    unseen: tuple[Unseen, ...] = ()
     persistence_mode: bool | None = None
     pci_device_id: int = 0
     pci_subsystem_id: int = 0
 
     @property
+    def shows_slices(self) -> bool:
+        """False where nobody can say what lies on it: it must not pass for empty."""
+        return all(unseen.what is not Sight.SLICES for unseen in self.unseen)
+
+    @property
     def occupied(self) -> tuple[tuple[str, Placement], ...]:
         """What lies on the GPU, in the form `Geometry.allows` takes."""
         return tuple((s.profile, s.placement) for s in self.slices)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """The container that a process runs in.
+
+    Attributes:
+        id: 64 hexadecimal digits.
+        runtime: ``docker``, ``podman``, ``nerdctl``, ``containerd``, ``cri-o``, or "" where only
+            the orchestrator is known.
+        pod: UID of its Kubernetes pod, or "".
+    """
+
+    id: str
+    runtime: str = ""
+    pod: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,12 +200,20 @@ class GpuProcess:
         name: Command name, or "" where it cannot be read.
         memory_mib: GPU memory it uses, MiB, or None where the driver does not tell.
         gpu_instance_id: The slice it is on, or None for the whole GPU.
+        user: Whose it is, or "" where it cannot be read.
+        container: The container it runs in, or None.
+        service: The systemd unit that runs it as a system service, or "".
+        open_file: The device file it has open, where it was found by that and not by NVML; or "".
     """
 
     pid: int
     name: str = ""
     memory_mib: int | None = None
     gpu_instance_id: int | None = None
+    user: str = ""
+    container: Container | None = None
+    service: str = ""
+    open_file: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

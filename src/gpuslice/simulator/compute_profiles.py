@@ -47,10 +47,20 @@ def compute_geometry(board_key: str, profile_id: int) -> Geometry:
 
 
 def compute_profile_name(profile: Profile, compute: Profile) -> str:
-    """Name a compute instance: ``1c.3g.20gb``, or as its GPU instance when it fills it."""
+    """Name a compute instance profile: ``1c.3g.20gb``, or as its GPU instance when it fills it.
+
+    The one that fills a ``+me`` instance has the instance's base name: ``1g.5gb`` in ``1g.5gb+me``.
+    """
+    if compute.compute_slices == profile.compute_slices:
+        return profile.base_name if profile.attributes == "+me" else profile.name
+    return f"{compute.name}.{profile.name}"
+
+
+def device_profile_name(profile: Profile, compute: Profile) -> str:
+    """Name the profile of a MIG device; one that fills a ``+me`` instance is named ``+me``."""
     if compute.compute_slices == profile.compute_slices:
         return profile.name
-    return f"{compute.name}.{profile.name}"
+    return compute_profile_name(profile, compute)
 
 
 def _fits(size: int, compute_slices: int) -> bool:

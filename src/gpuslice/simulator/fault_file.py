@@ -17,7 +17,7 @@ from typing import Any
 
 from gpuslice.errors import SimulatorStateError
 from gpuslice.simulator.codes import Code
-from gpuslice.simulator.faults import Effect, Fail, Fault, Hang, Hold, LoseGpu, Reboot
+from gpuslice.simulator.faults import Effect, Fail, Fault, Hang, Hold, LoseGpu, ModePending, Reboot
 from gpuslice.simulator.injector import Due
 from gpuslice.simulator.locked_file import LockedFile
 
@@ -28,6 +28,7 @@ _KINDS: dict[str, type[Any]] = {
     "hang": Hang,
     "lose-gpu": LoseGpu,
     "client": Hold,
+    "mode-pending": ModePending,
     "reboot": Reboot,
 }
 
@@ -139,7 +140,7 @@ def stored_as_json(stored: StoredFault) -> dict[str, Any]:
     fault = stored.fault
     kind = next(name for name, cls in _KINDS.items() if isinstance(fault.effect, cls))
     effect = dataclasses.asdict(fault.effect)
-    if isinstance(fault.effect, Fail):
+    if isinstance(fault.effect, Fail | ModePending):
         effect["code"] = fault.effect.code.name
     return {
         "id": stored.id,
@@ -165,7 +166,7 @@ def _stored_from(entry: Mapping[str, Any]) -> StoredFault:
 def _effect_from(entry: Mapping[str, Any]) -> Effect:
     fields = dict(entry)
     kind = _KINDS[fields.pop("kind")]
-    if kind is Fail:
+    if kind in (Fail, ModePending):
         fields["code"] = Code[fields["code"]]
     effect: Effect = kind(**fields)
     return effect

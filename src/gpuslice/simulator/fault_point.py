@@ -8,12 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, assert_never
 
 from gpuslice.simulator import machine
 from gpuslice.simulator.codes import Code, Refusal
 from gpuslice.simulator.fault_file import FaultFile
-from gpuslice.simulator.faults import UNCOUNTED, Fail, Fault, Hang, Hold, LoseGpu, Reboot
+from gpuslice.simulator.faults import (
+    UNCOUNTED,
+    Fail,
+    Fault,
+    Hang,
+    Hold,
+    LoseGpu,
+    ModePending,
+    Reboot,
+)
 from gpuslice.simulator.injector import Due, Injector
 from gpuslice.simulator.store import Store
 
@@ -92,13 +101,22 @@ class FaultPoint:
 
     def _change_machine(self, due: Due) -> None:
         fault, directory = due.fault, self.store.file.parent
+        strikes = fault.strikes(due.number)
         match fault.effect:
             case Hold() as hold:
                 self._hold(hold, fault, due.number)
-            case LoseGpu(gpu=gpu) if fault.strikes(due.number):
-                machine.set_lost(directory, gpu, lost=True)
-            case Reboot() if fault.strikes(due.number):
-                machine.reboot(directory)
+            case ModePending() as pending:
+                self._keep_pending(pending, fault, due.number)
+            case LoseGpu(gpu=gpu):
+                if strikes:
+                    machine.set_lost(directory, gpu, lost=True)
+            case Reboot():
+                if strikes:
+                    machine.reboot(directory)
+            case Fail() | Hang():
+                pass  # the call's own fate, not the machine's
+            case unknown:
+                assert_never(unknown)
 
     def _hold(self, hold: Hold, fault: Fault, number: int) -> None:
         directory = self.store.file.parent
@@ -106,6 +124,11 @@ class FaultPoint:
             machine.add_client(directory, hold.gpu, hold.pid, start=hold.start)
         elif fault.has_just_passed(number):
             machine.remove_client(directory, hold.gpu, hold.pid)
+
+    def _keep_pending(self, pending: ModePending, fault: Fault, number: int) -> None:
+        if fault.strikes(number) or fault.has_just_passed(number):
+            code = pending.code if fault.strikes(number) else Code.SUCCESS
+            machine.set_mode_obstacle(self.store.file.parent, pending.gpu, code)
 
 
 def _raise_first(errors: list[Fail], *, after: bool) -> None:

@@ -6,6 +6,7 @@ For the command line; apart from it because the names are those of the simulator
 from __future__ import annotations
 
 from difflib import get_close_matches
+from typing import assert_never
 
 from gpuslice.errors import BadFaultError
 from gpuslice.simulator.codes import Code
@@ -20,6 +21,7 @@ from gpuslice.simulator.faults import (
     Hang,
     Hold,
     LoseGpu,
+    ModePending,
     Reboot,
 )
 from gpuslice.simulator.library import FUNCTIONS
@@ -89,8 +91,12 @@ def _effect_in_words(effect: Effect) -> str:
         case Hold(gpu=gpu, start=start, pid=pid):
             where = "" if start is None else f" on the slice at {start}"
             return f"process {pid} holds GPU {gpu}{where}"
+        case ModePending(gpu=gpu, code=code):
+            return f"MIG mode of GPU {gpu} is left pending with {code.name}"
         case Reboot():
             return "the machine restarts"
+        case unknown:
+            assert_never(unknown)
 
 
 def _calls_in_words(fault: Fault) -> str:

@@ -86,11 +86,27 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class ModePending:
+    """Changing MIG mode succeeds and yet only notes the wish, for a reason of the driver's own.
+
+    Give the fault the call ``nvmlDeviceSetMigMode``. IN_USE and RESET_REQUIRED also come about by
+    the ordinary rules, where a client holds the card or it cannot be reset.
+
+    Attributes:
+        gpu: NVML index.
+        code: The activation status, which says why.
+    """
+
+    gpu: int
+    code: Code = Code.NOT_SUPPORTED
+
+
+@dataclass(frozen=True, slots=True)
 class Reboot:
     """The machine has restarted just before the call; handles from before mean nothing now."""
 
 
-Effect = Fail | Hang | LoseGpu | Hold | Reboot
+Effect = Fail | Hang | LoseGpu | Hold | ModePending | Reboot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +136,8 @@ class Fault:
     @property
     def gpus(self) -> frozenset[int]:
         """Indexes of the GPUs that it names."""
-        at_stake = self.effect.gpu if isinstance(self.effect, LoseGpu | Hold) else None
+        effect = self.effect
+        at_stake = effect.gpu if isinstance(effect, LoseGpu | Hold | ModePending) else None
         return frozenset(index for index in (self.gpu, at_stake) if index is not None)
 
     def concerns(self, call: str, gpu: int | None) -> bool:

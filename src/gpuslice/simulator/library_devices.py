@@ -18,7 +18,7 @@ from gpuslice.simulator.arguments import (
     write_text,
 )
 from gpuslice.simulator.codes import Code, Refusal
-from gpuslice.simulator.compute_profiles import compute_geometry, compute_profile_name
+from gpuslice.simulator.compute_profiles import compute_geometry, device_profile_name
 from gpuslice.simulator.layout import device_uuid
 from gpuslice.simulator.session import Session, Target, require_present
 from gpuslice.simulator.state import MachineState, SimulatedGpu
@@ -189,7 +189,7 @@ def device_name(target: Target) -> str:
         return name
     compute = compute_geometry(target.board.key, target.profile.id).with_id(target.ci.profile_id)
     assert compute is not None
-    return f"{name} MIG {compute_profile_name(target.profile, compute)}"
+    return f"{name} MIG {device_profile_name(target.profile, compute)}"
 
 
 def pci_bus_id(gpu: SimulatedGpu) -> str:

@@ -71,6 +71,8 @@ def _switch(gpu: SimulatedGpu, wanted: bool, obstacle: Code) -> tuple[SimulatedG
 
 def _obstacle_to_switching(session: Session, gpu: SimulatedGpu, *, passthrough: bool) -> Code:
     """Return what keeps MIG mode from changing now, or success."""
+    if gpu.mode_obstacle:
+        return Code(gpu.mode_obstacle)
     if gpu.instances or is_held(session, gpu):
         return Code.IN_USE
     if passthrough and not gpu.board.resetless_mig:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gpuslice.errors import UnknownGpuError
+from gpuslice.simulator.codes import Code
 from gpuslice.simulator.identity import random_uuid
 from gpuslice.simulator.state import MachineState, SimulatedGpu
 from gpuslice.simulator.store import Store
@@ -101,6 +102,11 @@ def set_lost(directory: Path, index: int, *, lost: bool) -> None:
     _change_gpu(directory, index, lambda gpu: replace(gpu, lost=lost))
 
 
+def set_mode_obstacle(directory: Path, index: int, code: Code) -> None:
+    """Let the driver leave every mode change of a GPU pending with a code; SUCCESS for none."""
+    _change_gpu(directory, index, lambda gpu: replace(gpu, mode_obstacle=int(code)))
+
+
 def set_memory_step(directory: Path, index: int, *, step_mib: int) -> None:
     """Let equal slices of a GPU differ in memory, as on some cards.
 
@@ -180,7 +186,7 @@ def _with_clients(
 def _mended(gpu: SimulatedGpu) -> SimulatedGpu:
     for gi in gpu.instances:
         gpu = _with_clients(gpu, lambda _: (), gi.placement.start)
-    return replace(gpu, lost=False, clients=(), memory_step_mib=0)
+    return replace(gpu, lost=False, clients=(), mode_obstacle=0, memory_step_mib=0)
 
 
 def _restarted(gpu: SimulatedGpu) -> SimulatedGpu:

@@ -77,6 +77,7 @@ class SimulatedGpu:
         clients: Process ids that hold the whole GPU, besides those that name it.
         epoch: Counts mode changes and restarts; handles of an earlier one are invalid.
         lost: It has fallen off the bus, and answers nothing.
+        mode_obstacle: NVML code with which the driver leaves a mode change pending; 0 for none.
         memory_step_mib: By how much more memory every second of several equal slices has, MiB.
         instances: By GI id.
     """
@@ -92,6 +93,7 @@ class SimulatedGpu:
     clients: tuple[int, ...] = ()
     epoch: int = 0
     lost: bool = False
+    mode_obstacle: int = 0
     memory_step_mib: int = 0
     instances: tuple[GpuInstance, ...] = ()
 

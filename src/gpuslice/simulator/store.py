@@ -122,7 +122,9 @@ class Store:
         return _Copy(stamp=stamp, settled=settled, data=data, state=state)
 
     def _write(self, state: MachineState) -> None:
-        self._shared.replace(json.dumps(state_to_json(state), indent=1), durable=True)
+        # Syncing would take longer than all the rest, and a simulated machine need not survive a
+        # power cut of the real one. Whole it is in any case.
+        self._shared.replace(json.dumps(state_to_json(state)), durable=False)
 
     def _parse(self, data: bytes) -> MachineState:
         try:

@@ -12,11 +12,12 @@ import pytest
 
 from agents import Agent, Asking, running_agent
 from builders import a_record, owned, wait_until
-from gpuslice.agent.client import _UnixConnection
+from gpuslice.agent.client import RemoteError, _UnixConnection
 from gpuslice.apply.record import Entry, Journal
-from gpuslice.errors import DriverError
+from gpuslice.errors import DriverError, DriverHungError
 from gpuslice.model.event import EventKind
 from gpuslice.model.plan import PlannedSlice
+from gpuslice.simulator.machine import set_clients
 from machines import layout_of, make_slice, modes_of, record_owned
 
 
@@ -140,6 +141,33 @@ def test_a_plan_that_is_out_of_date_is_refused_and_nothing_is_undone(
     assert asking.outcome() == "state-moved"
     assert asking.events == []
     assert agent.node.driver.read().gpus[0].slices == (theirs,)
+
+
+def test_an_agent_whose_driver_hangs_leaves_so_that_the_next_one_starts_afresh(
+    agent: Agent, tmp_path: Path
+) -> None:
+    agent.driver.fails_at = 1
+    agent.driver.error = lambda: DriverHungError("It hangs.")
+    assert Asking(agent, agent.up(tmp_path)).outcome() == DriverHungError.code
+    assert agent.left.wait(20)
+
+
+def test_what_others_use_is_refused_by_name_and_allowed_by_the_same_name(
+    agent: Agent,
+) -> None:
+    ours = make_slice(agent.node, "2g.20gb", 0)
+    record_owned(agent.node, owned(ours, "chat"))
+    set_clients(agent.node.machine.simulator_dir, 0, (4711,), start=0)
+    with pytest.raises(RemoteError) as caught:
+        agent.down(slices=True)
+    assert caught.value.code == "slices-in-use"
+    assert agent.node.driver.read().gpus[0].slices == (ours,)
+
+    payload = {"slices": True, "mig_off": False, "allow": ["slices-in-use"]}
+    with pytest.raises(RemoteError) as caught:  # allowed to try, the driver has the last word
+        list(agent.client.events("/v1/down", payload))
+    assert caught.value.code == "gpu-in-use"
+    assert agent.node.driver.read().gpus[0].slices == (ours,)
 
 
 def test_an_interrupted_change_is_undone_when_asked_for(agent: Agent) -> None:

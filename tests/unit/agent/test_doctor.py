@@ -36,7 +36,7 @@ def examine_real(observed: Observed, monkeypatch: pytest.MonkeyPatch) -> tuple[F
     """Examine the real machine, were these its GPUs."""
 
     class Reader:
-        def read(self) -> Observed:
+        def survey(self) -> Observed:
             return observed
 
     monkeypatch.setattr(doctor, "open_driver", lambda _machine: Reader())

@@ -216,7 +216,7 @@ def test_an_error_of_the_driver_keeps_its_exit_status(
     def lost(_self: NvmlDriver) -> None:
         raise DriverError("The GPU is lost.", hint="Restart.", details=("GPU 0", "[bold]as is[/]"))
 
-    monkeypatch.setattr(NvmlDriver, "read", lost)
+    monkeypatch.setattr(NvmlDriver, "survey", lost)
     shown = terminal.type("gpus")
     assert shown.status == 5
     assert shown.err.splitlines() == [
@@ -233,5 +233,5 @@ def test_ctrl_c_ends_with_130(terminal: Terminal, monkeypatch: pytest.MonkeyPatc
     def interrupted(_self: NvmlDriver) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(NvmlDriver, "read", interrupted)
+    monkeypatch.setattr(NvmlDriver, "survey", interrupted)
     assert terminal.type("gpus").status == 130

@@ -10,6 +10,7 @@ from builders import a_board_gpu, an_observed, with_slices
 from gpuslice.agent.node import Node
 from gpuslice.cli.render.hardware import gpus_table, placements_text, profiles_table
 from gpuslice.model.gpu import MigMode
+from gpuslice.simulator.machine import set_privileged
 from machines import make_slice
 from terminal import Terminal, screen
 
@@ -115,3 +116,45 @@ def test_doctor_as_json_has_each_finding_with_verdict_and_remedy(terminal: Termi
     assert verdicts["MIG"] == "bad"
     assert verdicts["driver"] == "good"
     assert all(f.keys() == {"subject", "verdict", "text", "remedy"} for f in shown.json["findings"])
+
+
+# --- What could not be seen -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def hidden(terminal: Terminal, node: Node) -> Terminal:
+    """A terminal of somebody who may not list the slices there are."""
+    make_slice(node, "3g.40gb", 0)
+    set_privileged(node.machine.simulator_dir, privileged=False)
+    return terminal
+
+
+def test_gpus_do_not_show_a_gpu_as_empty_whose_slices_are_out_of_sight(hidden: Terminal) -> None:
+    shown = hidden.type("gpus")
+    assert shown.status == 0
+    row = next(line for line in shown.out.splitlines() if "NVIDIA A100-SXM4-80GB" in line)
+    assert " ? " in row
+    assert "note GPU 0: its slices could not be listed" in shown.out
+    (gpu,) = hidden.type("gpus", "--json").json["gpus"]
+    assert gpu["unseen"][0]["what"] == "slices"
+
+
+def test_profiles_do_not_count_what_is_free_where_slices_are_out_of_sight(
+    hidden: Terminal,
+) -> None:
+    shown = hidden.type("profiles")
+    assert profile_row(shown.out, "3g.40gb")[5] == "?/2"
+    assert "note GPU 0: its slices could not be listed" in shown.out
+    (gpu,) = hidden.type("profiles", "--json").json["gpus"]
+    assert {profile["free"] for profile in gpu["profiles"]} == {None}
+    assert gpu["unseen"][0]["what"] == "slices"
+
+
+def test_what_runs_is_listed_with_what_could_not_be_seen(hidden: Terminal) -> None:
+    assert "note GPU 0: its slices could not be listed" in hidden.type("ps").out
+
+
+def test_with_everything_in_sight_there_is_no_note(terminal: Terminal, node: Node) -> None:
+    make_slice(node, "3g.40gb", 0)
+    for command in ("gpus", "profiles", "ps"):
+        assert "could not be" not in terminal.type(command).out

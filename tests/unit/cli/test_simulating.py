@@ -83,6 +83,7 @@ def test_a_fault_strikes_the_commands_that_come(terminal: Terminal) -> None:
         (("hang", "--seconds", "0.5", "--at", "90"), "hangs for 0.5 s, at call 90"),
         (("client", "0", "--start", "4"), "process 4711 holds GPU 0 on the slice at 4"),
         (("lose-gpu", "0", "--at", "3"), "GPU 0 falls off the bus, at call 3"),
+        (("mode-pending", "0"), "left pending with NOT_SUPPORTED"),
         (("reboot",), "the machine restarts"),
         (("reset-fails",), "answers UNKNOWN, from call 1 of nvidia-smi --gpu-reset on"),
         (("lacking", "gpm"), "FUNCTION_NOT_FOUND, from call 1 of nvmlGpmMetricsGet on"),
@@ -108,7 +109,7 @@ def test_clearing_mends_what_faults_have_done(terminal: Terminal) -> None:
     assert "GPU 0 has fallen off the bus." in listed
     assert "Process 4711 holds GPU 0." in listed
 
-    assert "2 faults are gone" in terminal.type("simulate", "fault", "clear").out
+    assert "Faults taken away: 2." in terminal.type("simulate", "fault", "clear").out
 
     assert terminal.type("gpus").status == 0
     assert "There are no faults." in terminal.type("simulate", "fault", "list").out
@@ -131,3 +132,24 @@ def test_a_fault_that_could_never_strike_is_refused(
     assert shown.status in (4, 5)
     assert f"[{code}]" in shown.error
     assert terminal.type("simulate", "fault", "list", "--json").json["faults"] == []
+
+
+def test_the_machine_is_shown_as_nvidia_smi_shows_one(terminal: Terminal, node: Node) -> None:
+    made = make_slice(node, "2g.20gb", 0)
+    shown = terminal.type("simulate", "show").out
+    assert "SIMULATED GPU" in shown
+    assert f"  MIG 2g.20gb     Device  0: (UUID: {made.uuid})\n" in shown
+    assert "|   0  MIG 2g.20gb           14        3          0:2     |\n" in shown
+
+
+def test_each_listing_can_be_asked_for_in_either_width(terminal: Terminal) -> None:
+    asked = ("simulate", "show", "--list", "gipp", "--list", "gip")
+    wide, narrow = terminal.type(*asked).out, terminal.type(*asked, "--narrow").out
+    assert "GPU  0 Profile ID  0 Placement : {0}:8\n" in wide
+    assert max(map(len, wide.splitlines())) - max(map(len, narrow.splitlines())) == 2
+
+
+def test_a_listing_that_nobody_knows_is_refused_with_those_there_are(terminal: Terminal) -> None:
+    shown = terminal.type("simulate", "show", "--list", "gpu")
+    assert shown.status == 2
+    assert "gip, gipp, gi, ci, cip" in shown.error

@@ -15,19 +15,35 @@ PLACEMENTS = "nvmlDeviceGetGpuInstancePossiblePlacements"
 
 
 @pytest.mark.parametrize("key", ["a100-80gb", "a30", "h200", "rtx-pro-6000"])
+@pytest.mark.parametrize("refusal", ["FUNCTION_NOT_FOUND", "ARGUMENT_VERSION_MISMATCH"])
 def test_an_old_driver_without_named_profiles_gives_the_same_geometry(
-    tmp_path: Path, key: str
+    tmp_path: Path, key: str, refusal: str
 ) -> None:
     machine = simulated_gpus(tmp_path, key)
     old = simulated_gpus(tmp_path, key)
 
     def only_the_first_version(device: Any, nvml_enum: int, version: int = 2) -> Any:
-        if version == 2:
-            old.nvml.refuse(old.nvml.NVML_ERROR_FUNCTION_NOT_FOUND)
+        if version != 1:
+            old.nvml.refuse(getattr(old.nvml, f"NVML_ERROR_{refusal}"))
         return old.nvml.original.nvmlDeviceGetGpuInstanceProfileInfo(device, nvml_enum, version)
 
     old.nvml.replace(PROFILE_INFO, only_the_first_version)
     assert old.geometry == machine.geometry
+
+
+def test_a_driver_that_has_dropped_the_second_version_is_asked_for_the_third(
+    tmp_path: Path,
+) -> None:
+    machine = simulated_gpus(tmp_path)
+    new = simulated_gpus(tmp_path)
+
+    def only_the_third_version(device: Any, nvml_enum: int, version: int = 2) -> Any:
+        if version != 3:
+            new.nvml.refuse(new.nvml.NVML_ERROR_DEPRECATED)
+        return new.nvml.original.nvmlDeviceGetGpuInstanceProfileInfo(device, nvml_enum, 2)
+
+    new.nvml.replace(PROFILE_INFO, only_the_third_version)
+    assert new.geometry == machine.geometry
 
 
 def test_an_old_driver_without_named_compute_profiles_makes_slices(tmp_path: Path) -> None:
@@ -36,7 +52,7 @@ def test_an_old_driver_without_named_compute_profiles_makes_slices(tmp_path: Pat
     def only_the_first_version(
         instance: Any, nvml_enum: int, engines: int, version: int = 2
     ) -> Any:
-        if version == 2:
+        if version != 1:
             machine.nvml.refuse(machine.nvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH)
         return machine.nvml.original.nvmlGpuInstanceGetComputeInstanceProfileInfo(
             instance, nvml_enum, engines, version
@@ -47,10 +63,13 @@ def test_an_old_driver_without_named_compute_profiles_makes_slices(tmp_path: Pat
     assert machine.slices() == (made,)
 
 
-def test_placements_an_old_driver_hides_come_from_the_board_table(tmp_path: Path) -> None:
+@pytest.mark.parametrize("refusal", ["NOT_SUPPORTED", "FUNCTION_NOT_FOUND", "NO_PERMISSION"])
+def test_placements_a_driver_does_not_tell_come_from_the_board_table(
+    tmp_path: Path, refusal: str
+) -> None:
     told = simulated_gpus(tmp_path, mig=False)
     hiding = simulated_gpus(tmp_path, mig=False)
-    hiding.nvml.fail(PLACEMENTS, hiding.nvml.NVML_ERROR_NOT_SUPPORTED)
+    hiding.nvml.fail(PLACEMENTS, getattr(hiding.nvml, f"NVML_ERROR_{refusal}"))
     assert hiding.geometry == told.geometry
 
 

@@ -10,6 +10,8 @@ import pytest
 from gpuslice.driver.calls import Device, NvmlCalls, open_device
 from gpuslice.driver.compute import list_compute_instances
 from gpuslice.driver.instances import list_instances
+from gpuslice.errors import DriverError
+from simulated import INVALID_ARGUMENT, NOT_SUPPORTED
 from simulated_gpus import SimulatedGpus, simulated_gpus
 
 
@@ -58,10 +60,23 @@ def test_a_mig_handle_still_names_its_slice_after_others_were_read(machine: Simu
     assert uuids == [slice_.uuid for slice_ in machine.slices()]
 
 
-def test_an_instance_that_vanishes_while_it_is_listed_is_left_out(machine: SimulatedGpus) -> None:
+def test_an_instance_that_vanishes_while_it_is_listed_is_looked_for_again(
+    machine: SimulatedGpus,
+) -> None:
     machine.nvml.fail("nvmlGpuInstanceGetInfo", machine.nvml.NVML_ERROR_INVALID_ARGUMENT, times=1)
-    assert len(machine.slices()) == 3
     assert len(machine.slices()) == 4
+
+
+@pytest.mark.parametrize(
+    ("function", "code"),
+    [("nvmlGpuInstanceGetInfo", INVALID_ARGUMENT), ("nvmlDeviceGetGpuInstances", NOT_SUPPORTED)],
+)
+def test_what_cannot_be_listed_whole_is_an_error_and_not_a_shorter_list(
+    machine: SimulatedGpus, function: str, code: int
+) -> None:
+    machine.nvml.fail(function, code)
+    with pytest.raises(DriverError, match=function):
+        machine.slices()
 
 
 def test_an_instance_destroyed_between_two_calls_is_not_taken_for_half_made(
@@ -79,3 +94,17 @@ def test_an_instance_destroyed_between_two_calls_is_not_taken_for_half_made(
 
     machine.nvml.replace("nvmlGpuInstanceGetInfo", destroyed_right_after)
     assert [str(slice_.placement) for slice_ in machine.slices()] == ["2:2", "4:2", "6:1"]
+
+
+def test_slices_of_one_profile_are_asked_once_what_they_offer(machine: SimulatedGpus) -> None:
+    asked: list[int] = []
+    real = machine.nvml.original.nvmlGpuInstanceGetComputeInstanceProfileInfo
+
+    def remember(instance: Any, nvml_enum: int, *arguments: Any) -> Any:
+        if nvml_enum == 0:
+            asked.append(machine.nvml.nvmlGpuInstanceGetInfo(instance).profileId)
+        return real(instance, nvml_enum, *arguments)
+
+    machine.nvml.replace("nvmlGpuInstanceGetComputeInstanceProfileInfo", remember)
+    assert len(machine.slices()) == 4
+    assert len(asked) == len(set(asked)) == 2

@@ -5,22 +5,26 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from builders import a_gpu
+from gpuslice.agent.node import Node
 from gpuslice.driver.reset import code_resetter, smi_resetter
 from gpuslice.driver.translation import NvmlCode
 from gpuslice.errors import (
     DriverError,
     DriverHungError,
     GpuBusyError,
+    GpuLostError,
     PermissionDeniedError,
     ResetRequiredError,
 )
 from gpuslice.model.gpu import Gpu, MigMode
 from gpuslice.simulator.machine import set_clients, set_passthrough
+from machines import open_simulated
 from simulated_gpus import SimulatedGpus, simulated_gpus
 
 OFF = MigMode(current=False, pending=False)
@@ -86,11 +90,12 @@ def test_a_machine_without_the_tool_says_so(tmp_path: Path) -> None:
         (NvmlCode.IN_USE, GpuBusyError),
         (NvmlCode.NO_PERMISSION, PermissionDeniedError),
         (NvmlCode.NOT_SUPPORTED, ResetRequiredError),
-        (15, DriverError),
+        (15, GpuLostError),
+        (999, DriverError),
     ],
 )
 def test_a_code_of_the_simulator_becomes_the_same_error(code: int, kind: type[DriverError]) -> None:
-    with pytest.raises(DriverError, match=r"GPU 3 .* was not reset") as caught:
+    with pytest.raises(DriverError, match="GPU 3") as caught:
         code_resetter(lambda index: code)(a_gpu(index=3))
     assert type(caught.value) is kind
 
@@ -104,6 +109,18 @@ def test_a_code_of_success_is_silent() -> None:
 
     code_resetter(reset)(a_gpu(index=3))
     assert asked == [3]
+
+
+def test_a_simulated_reset_that_does_not_end_is_given_up() -> None:
+    released = threading.Event()
+
+    def reset(index: int) -> int:
+        released.wait()
+        return 0
+
+    with pytest.raises(DriverHungError, match="GPU 3 was to be reset"):
+        code_resetter(reset, limit_s=0.01)(a_gpu(index=3))
+    released.set()
 
 
 # --- Through the driver ---------------------------------------------------------------------------
@@ -243,3 +260,55 @@ def test_a_client_in_the_way_is_not_answered_with_a_reset(tmp_path: Path, resets
     with pytest.raises(GpuBusyError):
         machine.driver.set_mig_mode(machine.gpu.uuid, enabled=True, reset=True)
     assert resets.gpus == []
+
+
+# --- The simulator's own reset --------------------------------------------------------------------
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    """A simulated machine as every command opens it."""
+    return open_simulated(tmp_path, "a100-80gb:2")
+
+
+def test_a_reset_brings_a_pending_mode_of_that_gpu_into_force(node: Node) -> None:
+    folder = node.machine.simulator_dir
+    machine = simulated_gpus(folder, "a100-80gb:2", mig=False)
+    for index in (0, 1):
+        set_clients(folder, index, (os.getpid(),))
+        machine.nvml.nvmlDeviceSetMigMode(machine.nvml.nvmlDeviceGetHandleByIndex(index), 1)
+        set_clients(folder, index, ())
+    pending = MigMode(current=False, pending=True)
+    assert modes(machine) == [pending, pending]
+    node.driver.reset_gpu(machine.gpu.uuid)
+    assert modes(machine) == [ON, pending]
+
+
+def test_what_is_passed_through_is_not_reset_and_the_restart_is_named(node: Node) -> None:
+    set_passthrough(node.machine.simulator_dir, passthrough=True)
+    (gpu, _) = node.driver.read().gpus
+    with pytest.raises(ResetRequiredError, match="was not reset") as caught:
+        node.driver.set_mig_mode(gpu.uuid, enabled=True, reset=True)
+    assert "Restart the virtual machine" in caught.value.hint
+    assert node.driver.read().gpus[0].mig == OFF
+
+
+def test_a_driver_that_could_not_connect_anew_after_a_reset_tries_again_when_it_is_used(
+    tmp_path: Path,
+) -> None:
+    gpus = simulated_gpus(tmp_path, mig=False, resetter=code_resetter(lambda _: 0))
+    before = gpus.gpu
+    gpus.nvml.fail("nvmlInit", NvmlCode.NO_PERMISSION, times=1)
+    with pytest.raises(PermissionDeniedError):
+        gpus.driver.reset_gpu(before.uuid)
+    assert gpus.gpu == before
+    gpus.driver.close()
+
+
+def test_a_driver_that_is_cut_off_can_be_closed(tmp_path: Path) -> None:
+    gpus = simulated_gpus(tmp_path, mig=False, resetter=code_resetter(lambda _: 0))
+    uuid = gpus.gpu.uuid
+    gpus.nvml.fail("nvmlInit", NvmlCode.NO_PERMISSION)
+    with pytest.raises(PermissionDeniedError):
+        gpus.driver.reset_gpu(uuid)
+    gpus.driver.close()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pynvml
 import pytest
 
-from gpuslice.driver.translation import NvmlCode, translate
+from gpuslice.driver.translation import _TABLE, NvmlCode, translate
 from gpuslice.errors import (
     DriverError,
     GpuBusyError,
@@ -29,6 +29,11 @@ def test_every_nvml_error_has_a_message_and_a_hint(name: str) -> None:
     assert "Odd Words" in error.message
     assert "nvmlDeviceGetName" in error.message
     assert len(error.hint) > 20
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_every_code_of_the_binding_has_a_row_of_its_own(name: str) -> None:
+    assert getattr(pynvml, name) in _TABLE
 
 
 def test_a_code_that_nobody_knows_yet_still_becomes_a_driver_error() -> None:

@@ -29,6 +29,9 @@ class StillDriver:
     def read_gpu(self, gpu_uuid: str) -> Gpu:
         return self.read().gpu(gpu_uuid)
 
+    def survey(self) -> Observed:
+        return self.read()
+
     def boot_id(self) -> str:
         return "boot"
 
@@ -40,6 +43,9 @@ class StillDriver:
         return ()
 
     def set_mig_mode(self, gpu_uuid: str, *, enabled: bool, reset: bool = False) -> None:
+        raise NotImplementedError
+
+    def set_persistence_mode(self, gpu_uuid: str, *, enabled: bool) -> None:
         raise NotImplementedError
 
     def reset_gpu(self, gpu_uuid: str) -> None:

@@ -13,7 +13,7 @@ from gpuslice import simulator
 from gpuslice.errors import SimulatorStateError
 from gpuslice.simulator.codes import Code
 from gpuslice.simulator.fault_file import FaultFile
-from gpuslice.simulator.faults import Effect, Fail, Fault, Hang, Hold, LoseGpu, Reboot
+from gpuslice.simulator.faults import Effect, Fail, Fault, Hang, Hold, LoseGpu, ModePending, Reboot
 
 EFFECTS: tuple[Effect, ...] = (
     Fail(Code.IN_USE),
@@ -23,6 +23,7 @@ EFFECTS: tuple[Effect, ...] = (
     LoseGpu(1),
     Hold(gpu=0),
     Hold(gpu=1, start=4, pid=12),
+    ModePending(gpu=1, code=Code.RESET_REQUIRED),
     Reboot(),
 )
 

@@ -21,6 +21,7 @@ from gpuslice.simulator.faults import (
     Hang,
     Hold,
     LoseGpu,
+    ModePending,
     Reboot,
     lacking,
     reset_fails,
@@ -214,6 +215,40 @@ class TestClients:
         assert (with_stranger, without) == ((5, 77), (5,))
 
 
+@pytest.mark.parametrize("code", [Code.NOT_SUPPORTED, Code.RESET_REQUIRED, Code.IN_USE])
+def test_a_mode_change_is_left_pending_for_a_reason_of_the_driver_s(
+    machine: SimulatedMachine, add: Adder, code: Code
+) -> None:
+    gpu, nvml = machine.gpu(), machine.nvml
+    add(Fault(effect=ModePending(gpu=0, code=code), call="nvmlDeviceSetMigMode", times=2))
+
+    assert [nvml.nvmlDeviceSetMigMode(gpu, 0) for _ in range(2)] == [code, code]
+    assert nvml.nvmlDeviceGetMigMode(gpu) == [1, 0]
+    assert nvml.nvmlDeviceSetMigMode(gpu, 0) == SUCCESS
+    assert nvml.nvmlDeviceGetMigMode(machine.gpu()) == [0, 0]
+
+
+def test_a_mended_machine_has_no_strangers_and_even_slices(machine: SimulatedMachine) -> None:
+    directory, nvml = machine.directory, machine.nvml
+    devices = [machine.mig_device(machine.create_slice(14, start)[1]) for start in (0, 2)]
+    equal = [nvml.nvmlDeviceGetMemoryInfo(device).total for device in devices]
+    simulator.machine.set_clients(directory, 0, (5,))
+    simulator.machine.set_clients(directory, 0, (6,), start=2)
+    simulator.machine.set_memory_step(directory, 0, step_mib=-64)
+    simulator.machine.set_lost(directory, 1, lost=True)
+    totals = [nvml.nvmlDeviceGetMemoryInfo(device).total for device in devices]
+    attributes = [nvml.nvmlDeviceGetAttributes(device).memorySizeMB for device in devices]
+    assert totals[0] - totals[1] == 64 << 20
+    assert attributes == [total >> 20 for total in totals]
+
+    simulator.machine.mend(directory)
+
+    assert [nvml.nvmlDeviceGetMemoryInfo(device).total for device in devices] == equal
+    assert nvml.nvmlDeviceGetComputeRunningProcesses(devices[1]) == []
+    assert machine.session.state.gpus[0].clients == ()
+    assert machine.code(machine.gpu, 1) == SUCCESS
+
+
 class TestLosses:
     def test_a_lost_gpu_answers_nothing_and_the_other_goes_on(
         self, machine: SimulatedMachine, add: Adder
@@ -278,6 +313,8 @@ class TestHanging:
         caller.join(IMPATIENT_S)
 
         assert counted == [2]
+        injector.add(Fault(effect=Hang()))
+        assert machine.nvml.nvmlDeviceGetCount() == 2, "released for good"
 
     def test_a_call_hangs_until_the_fault_is_cleared_from_the_machine(
         self, machine: SimulatedMachine

@@ -15,6 +15,7 @@ from gpuslice.simulator.faults import (
     Hang,
     Hold,
     LoseGpu,
+    ModePending,
     Reboot,
     reset_fails,
 )
@@ -79,6 +80,10 @@ def test_functions_are_missing_one_by_one_or_in_sets() -> None:
         (
             Fault(effect=Hold(gpu=0, start=4, pid=7)),
             "process 7 holds GPU 0 on the slice at 4, at call 1 of any function",
+        ),
+        (
+            Fault(effect=ModePending(gpu=0)),
+            "MIG mode of GPU 0 is left pending with NOT_SUPPORTED, at call 1 of any function",
         ),
         (Fault(effect=Reboot()), "the machine restarts, at call 1 of any function"),
         (reset_fails(), "answers UNKNOWN, from call 1 of nvidia-smi --gpu-reset on"),

@@ -13,7 +13,7 @@ from rich.text import Text
 from gpuslice.agent.doctor import Finding, Verdict
 from gpuslice.cli.render.mode import mode_text
 from gpuslice.hardware import MIG_PRODUCTS
-from gpuslice.model.geometry import Profile
+from gpuslice.model.geometry import Geometry, Profile
 from gpuslice.model.gpu import Gpu, Observed
 
 _MARKS = {
@@ -43,7 +43,7 @@ def gpus_table(observed: Observed) -> Table:
         table.add_column(name, overflow="fold")
     for gpu in observed.gpus:
         persistence = {True: "on", False: "off", None: "?"}[gpu.persistence_mode]
-        slices = ", ".join(f"{s.profile}@{s.placement}" for s in gpu.slices) or "–"
+        slices = _slices(gpu)
         table.add_row(
             str(gpu.index),
             gpu.name,
@@ -54,6 +54,17 @@ def gpus_table(observed: Observed) -> Table:
             gpu.uuid,
         )
     return table
+
+
+def _slices(gpu: Gpu) -> str:
+    if not gpu.shows_slices:
+        return "?"
+    return ", ".join(f"{s.profile}@{s.placement}" for s in gpu.slices) or "–"
+
+
+def _free(gpu: Gpu, geometry: Geometry, profile: Profile) -> int | None:
+    """How many more fit, or None where nobody can say what lies there."""
+    return geometry.free(gpu.occupied, profile) if gpu.shows_slices else None
 
 
 def gpus_json(observed: Observed) -> dict[str, Any]:
@@ -81,14 +92,14 @@ def profiles_table(gpu: Gpu) -> RenderableType:
         table.add_column(name, justify="right")
     table.add_column("placements (start:size, in memory slices)")
     for profile in gpu.geometry.profiles:
-        free = gpu.geometry.free(gpu.occupied, profile)
+        free = _free(gpu, gpu.geometry, profile)
         table.add_row(
             profile.name,
             str(profile.id),
             f"{profile.memory_mib:,}",
             f"{profile.compute_slices}/{gpu.geometry.compute_slices}",
             str(profile.sm_count),
-            f"{free}/{profile.max_instances}",
+            f"{'?' if free is None else free}/{profile.max_instances}",
             placements_text(profile),
         )
     return table
@@ -110,11 +121,12 @@ def profiles_json(observed: Observed) -> dict[str, Any]:
                 "uuid": gpu.uuid,
                 "name": gpu.name,
                 "profiles": [
-                    asdict(profile) | {"free": gpu.geometry.free(gpu.occupied, profile)}
+                    asdict(profile) | {"free": _free(gpu, gpu.geometry, profile)}
                     for profile in gpu.geometry.profiles
                 ]
                 if gpu.geometry
                 else None,
+                "unseen": [asdict(unseen) for unseen in gpu.unseen],
             }
             for gpu in observed.gpus
         ],
