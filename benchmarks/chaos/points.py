@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gpuslice.simulator.codes import Code
-from gpuslice.simulator.faults import Fail, Fault, Hold, LoseGpu
+from gpuslice.simulator.faults import GPU_RESET, Fail, Fault, Hold, LoseGpu
 from gpuslice.simulator.possible_errors import possible_errors
 
 A_WHILE = 3
@@ -24,6 +24,7 @@ CHANGING = (
     "nvmlGpuInstanceCreateComputeInstance",
     "nvmlComputeInstanceDestroy",
     "nvmlGpuInstanceDestroy",
+    GPU_RESET,
 )
 """How the names begin of the functions that change a machine."""
 

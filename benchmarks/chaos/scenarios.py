@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gpuslice.apply.refusals import Refusal
 from gpuslice.driver.nvml import NvmlDriver
 from gpuslice.hardware.boards import board
 from gpuslice.model.demand import ReplicaId
@@ -59,12 +60,14 @@ class Scene:
         steps: The change.
         foreign: Slices of somebody else.
         kept: Slices of ours that the change does not concern.
+        allow: Refusals that are lifted for the change.
     """
 
     record: Record
     steps: tuple[Step, ...]
     foreign: tuple[Slice, ...] = ()
     kept: tuple[Slice, ...] = ()
+    allow: tuple[str, ...] = ()
 
 
 class Builder:
@@ -119,11 +122,13 @@ class Scenario:
         name: As on the command line.
         gpus: How many GPUs the machine has.
         build: Makes the machine.
+        needs_reset: Whether a mode change waits for a reset on them.
     """
 
     name: str
     build: Callable[[Builder], Scene]
     gpus: int = 1
+    needs_reset: bool = False
 
     def simulation(self, family: str) -> str:
         """The simulated machine, as ``--simulate`` takes it."""
@@ -183,6 +188,12 @@ def _mode_on(make: Builder) -> Scene:
     return Scene(record=make.record(), steps=steps)
 
 
+def _mode_on_by_reset(make: Builder) -> Scene:
+    """The mode only changes with a reset, which is allowed."""
+    scene = _mode_on(make)
+    return Scene(record=scene.record, steps=scene.steps, allow=(Refusal.GPU_RESET,))
+
+
 def _mode_off(make: Builder) -> Scene:
     make.mig_on()
     going = make.ours(make.sizes.small, make.sizes.starts()[0], CHAT)
@@ -230,6 +241,7 @@ SCENARIOS = {
         Scenario(name="mixed", build=_mixed),
         Scenario(name="defragmenting", build=_defragmenting),
         Scenario(name="mode-on", build=_mode_on),
+        Scenario(name="mode-on-by-reset", build=_mode_on_by_reset, needs_reset=True),
         Scenario(name="mode-off", build=_mode_off),
         Scenario(name="teardown", build=_teardown),
         Scenario(name="modes-of-two", build=_mode_on, gpus=2),

@@ -22,6 +22,8 @@ from gpuslice.driver.nvml import NvmlDriver
 from gpuslice.driver.patience import Patience
 from gpuslice.driver.reset import code_resetter
 from gpuslice.model.desired import Record
+from gpuslice.simulator import machine
+from gpuslice.simulator.codes import Code
 from gpuslice.simulator.injector import Injector
 from gpuslice.simulator.state import MachineState
 from gpuslice.simulator.store import Store
@@ -161,7 +163,7 @@ def open_driver(directory: Path, simulation: str, faults: Injector | None = None
         simulated=True,
         boot_id=lambda: simulator.boot_id(directory),
         patience=Patience(sleep=lambda _: None),
-        resetter=code_resetter(lambda index: simulator.reset_gpu(directory, index)),
+        resetter=code_resetter(lambda index: simulator.reset_gpu(directory, index, faults=faults)),
     )
 
 
@@ -174,6 +176,9 @@ class Wings:
         assert family in FAMILIES
         with open_driver(folder / "model", self._simulation) as driver:
             self._scene = build(SCENARIOS[scenario], driver, family)
+            count = len(driver.read().gpus)
+        for index in range(count if SCENARIOS[scenario].needs_reset else 0):
+            machine.set_mode_obstacle(folder / "model", index, Code.RESET_REQUIRED)
 
     @contextmanager
     def stage(self) -> Iterator[Stage]:

@@ -90,7 +90,7 @@ def change(stage: Stage, driver: Driver, store: RecordStore) -> None:
     """Carry a scenario's change out as the agent does, and undo it when it fails."""
     before = store.read_record()
     try:
-        notebook = Notebook(store, before)
+        notebook = Notebook(store, before, allow=stage.scene.allow)
         created = carry_out(stage.scene.steps, driver, notebook, _ignore, lambda: None)
         gone = {s.slice.key for s in stage.scene.steps if isinstance(s, DestroySlice)}
         kept = tuple(o for o in before.owned if o.slice not in gone)

@@ -37,6 +37,7 @@ from gpuslice.errors import (
 )
 from gpuslice.model.event import Event, EventKind, Report
 from gpuslice.model.machine import Machine
+from gpuslice.private_files import write_private
 
 CHECKPOINT = Path("etc/gpuslice/slices.json")
 UNIT = Path("etc/systemd/system") / UNIT_NAME
@@ -194,18 +195,10 @@ def _told() -> Iterator[None]:
 
 
 def _write(path: Path, text: str, mode: int) -> None:
-    """Write a file whole or not at all; it is on disk when this returns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.new")
-    with suppress(FileNotFoundError):
-        beside.unlink()
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(beside, flags, mode), "w", encoding="utf-8") as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    """Write a file whole or not at all; systemd, too, looks at its folder and its mode."""
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    write_private(path, text.encode())
+    path.chmod(mode)
 
 
 def _daemon_reload() -> None:

@@ -81,8 +81,8 @@ class GpuReader:
         name, board = self._identify(device)
         memory_mib = self._memory_mib(device, board)
         geometry = self._geometry(device, mig, board, memory_mib) if mig else None
-        slices, hidden = self._slices(device, mig, geometry, survey=survey)
         pci = self._pci(device)
+        slices, hidden = self._slices(device, mig, geometry, survey=survey)
         return Gpu(
             index=device.index,
             uuid=device.uuid,

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ctypes import byref, c_uint, cast
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from gpuslice.driver.calls import Device, Handle, NvmlCalls
 from gpuslice.driver.compute import (
     GONE,
     ComputeInstance,
+    ComputeProfile,
     GpuInstance,
     list_compute_instances,
     list_compute_profiles,
@@ -25,6 +26,9 @@ from gpuslice.model.geometry import Geometry, Placement
 from gpuslice.model.gpu import Slice, SlicePart
 
 MIB = 1 << 20
+
+# Kinds of compute instances by the profile id of the GPU instances that offer them.
+Kinds: TypeAlias = dict[int, tuple[ComputeProfile, ...]]
 
 
 def list_instances(nvml: NvmlCalls, device: Device, geometry: Geometry) -> tuple[GpuInstance, ...]:
@@ -96,8 +100,9 @@ def read_slices(nvml: NvmlCalls, device: Device, geometry: Geometry) -> tuple[Sl
     An instance that is destroyed while it is read looks half made for a moment; only one that is
     still there afterwards is.
     """
+    kinds: Kinds = {}
     read = (
-        read_slice(nvml, device, geometry, instance)
+        read_slice(nvml, device, geometry, instance, kinds)
         for instance in list_instances(nvml, device, geometry)
     )
     return tuple(
@@ -107,8 +112,22 @@ def read_slices(nvml: NvmlCalls, device: Device, geometry: Geometry) -> tuple[Sl
     )
 
 
-def read_slice(nvml: NvmlCalls, device: Device, geometry: Geometry, instance: GpuInstance) -> Slice:
-    """Describe a GPU instance as a slice; without a compute instance it is a half-made one."""
+def read_slice(
+    nvml: NvmlCalls,
+    device: Device,
+    geometry: Geometry,
+    instance: GpuInstance,
+    kinds: Kinds | None = None,
+) -> Slice:
+    """Describe a GPU instance as a slice; without a compute instance it is a half-made one.
+
+    Args:
+        nvml: The calls.
+        device: The GPU.
+        geometry: Its geometry.
+        instance: The GPU instance.
+        kinds: What instances of each profile offer; filled in, so that equal ones are asked once.
+    """
     profile = geometry.with_id(instance.profile_id)
     profile_mib = profile.memory_mib if profile else 0
     bare = Slice(
@@ -118,7 +137,8 @@ def read_slice(nvml: NvmlCalls, device: Device, geometry: Geometry, instance: Gp
         placement=instance.placement,
         memory_mib=profile_mib,
     )
-    offered = list_compute_profiles(nvml, instance)
+    kinds = {} if kinds is None else kinds
+    offered = kinds.get(instance.profile_id) or list_compute_profiles(nvml, instance)
     living = [
         (compute, uuid)
         for compute in list_compute_instances(nvml, instance, offered)
@@ -126,6 +146,7 @@ def read_slice(nvml: NvmlCalls, device: Device, geometry: Geometry, instance: Gp
     ]
     if not living:
         return bare
+    kinds[instance.profile_id] = offered  # it lives, so the list was not cut short by its end
     first, first_uuid = living[0]
     filled = len(living) == 1 and first.compute_slices == max(o.compute_slices for o in offered)
     return replace(

@@ -62,23 +62,35 @@ class NvmlDriver:
         limit_of: Callable[[str], float] = limit_s,
         resetter: Resetter = no_resetter,
     ) -> None:
-        self._nvml = NvmlCalls(nvml, limit_of=limit_of)
+        self._calls = NvmlCalls(nvml, limit_of=limit_of)
+        self._cut_off = False
         self._simulated = simulated
         self._boot_id = boot_id
         self._patience = patience or Patience()
         self._resetter = resetter
-        self._reader = GpuReader(self._nvml)
-        self._meter = GpmMeter(self._nvml)
-        self._search = HolderSearch(nvml=self._nvml, device_files=not simulated)
-        self._nvml.call("nvmlInit", to="reach the NVIDIA driver")
+        self._reader = GpuReader(self._calls)
+        self._meter = GpmMeter(self._calls)
+        self._search = HolderSearch(nvml=self._calls, device_files=not simulated)
+        self._connect()
+
+    @property
+    def _nvml(self) -> NvmlCalls:
+        """The calls, connected: where connecting anew after a reset failed, it is tried again."""
+        if self._cut_off:
+            self._connect()
+        return self._calls
+
+    def _connect(self) -> None:
+        self._calls.call("nvmlInit", to="reach the NVIDIA driver")
+        self._cut_off = False
 
     def close(self) -> None:
         """End the connection; samples that are held go with it.
 
         A driver that hangs is left as it is: it would not answer this either.
         """
-        if not self._nvml.hung:
-            self._nvml.call("nvmlShutdown", to="leave the NVIDIA driver")
+        if not (self._calls.hung or self._cut_off):
+            self._calls.call("nvmlShutdown", to="leave the NVIDIA driver")
 
     def __enter__(self) -> Self:
         return self
@@ -206,10 +218,11 @@ class NvmlDriver:
         refuse_reset(gpu, self._search.on_gpu(open_device(self._nvml, gpu.uuid)))
         self._meter.forget_all()
         self.close()
+        self._cut_off = True
         try:
             self._resetter(gpu)
         finally:
-            self._nvml.call("nvmlInit", to="reach the NVIDIA driver after a GPU reset")
+            self._connect()
         open_device(self._nvml, gpu.uuid)  # is it back?
 
     def create_slice(self, planned: PlannedSlice) -> Slice:

@@ -27,6 +27,10 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any
 
+# A signal that arrives in the instant before a wait begins does not end it; Python looks at it when
+# the wait is over. So no single wait is longer than this, seconds.
+LISTEN_S = 0.5
+
 
 class StuckError(Exception):
     """A call did not return within its limit, now or earlier.
@@ -65,11 +69,13 @@ class _Call:
         Raises:
             StuckError: There is none within what is left of the limit.
         """
-        left_s = max(0.0, self._ends_s - time.monotonic())
-        try:
-            return self._outcome.get(timeout=left_s)
-        except Empty:
-            raise StuckError(self.name, self.limit_s) from None
+        while True:
+            left_s = max(0.0, self._ends_s - time.monotonic())
+            try:
+                return self._outcome.get(timeout=min(left_s, LISTEN_S))
+            except Empty:
+                if left_s <= LISTEN_S:
+                    raise StuckError(self.name, self.limit_s) from None
 
 
 class Worker:

@@ -3,30 +3,34 @@
 The real module's source is executed once more under a private name, and given a Python object
 where it keeps the loaded C library. So its structures, constants, errors, version checks and traps
 are the real ones, and pynvml as others import it is left alone.
+
+It is executed once for a program, whatever the number of machines. Every machine then has a module
+with functions of its own, the same code over other global names; structures and errors are shared.
+To execute it for each would cost 20 ms and a megabyte that never comes back, since ctypes remembers
+every type that arrays and pointers were made of until the program ends.
 """
 
 from __future__ import annotations
 
 import importlib.machinery
 import importlib.util
-import itertools
 import os
 import sys
+from functools import cache, partial
 from pathlib import Path
-from types import ModuleType
+from types import CellType, FunctionType, ModuleType, SimpleNamespace
+from typing import Any
 
 from gpuslice.errors import NoDriverError
 from gpuslice.simulator.fault_point import FaultPoint
 from gpuslice.simulator.injector import Injector
-from gpuslice.simulator.library import Library
+from gpuslice.simulator.library import FUNCTIONS, Library
 from gpuslice.simulator.session import Session
 from gpuslice.simulator.store import Store
 
 SHIM_DIRECTORY = Path(__file__).resolve().parent / "shim"
 DIRECTORY_VARIABLE = "GPUSLICE_SIMULATOR_DIR"
 SIMULATION_VARIABLE = "GPUSLICE_SIMULATE"
-
-_numbers = itertools.count(1)
 
 
 def load(directory: Path, simulation: str, *, faults: Injector | None = None) -> ModuleType:
@@ -70,8 +74,38 @@ def tool_environment(directory: Path, simulation: str) -> dict[str, str]:
 
 
 def _fresh_pynvml() -> ModuleType:
+    """Make a module of the executed source, with functions and a state of its own."""
+    executed = _executed_pynvml()
+    module = ModuleType(executed.__name__, executed.__doc__)
+    own = vars(module)
+    own.update(vars(executed))
+    own["_nvmlGetFunctionPointer_cache"] = {}
+    for name, value in vars(executed).items():
+        if isinstance(value, FunctionType) and value.__module__ == executed.__name__:
+            own[name] = _rebound(value, own)
+    return module
+
+
+def _rebound(function: FunctionType, names: dict[str, Any]) -> FunctionType:
+    """Copy a function, and those it wraps, so that they see other global names."""
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    closure = tuple(
+        CellType(_rebound(held, names) if isinstance(held, FunctionType) else held)
+        for held in cells
+    )
+    copy = FunctionType(
+        function.__code__, names, function.__name__, function.__defaults__, closure or None
+    )
+    copy.__kwdefaults__ = function.__kwdefaults__
+    copy.__doc__ = function.__doc__
+    return copy
+
+
+@cache
+def _executed_pynvml() -> ModuleType:
+    """Execute the real module's source under a private name."""
     spec = _find_real_pynvml()
-    private_name = f"{__name__}.pynvml_{next(_numbers)}"
+    private_name = f"{__name__}.pynvml"
     private = importlib.util.spec_from_file_location(private_name, spec.origin)
     assert private is not None
     assert private.loader is not None
@@ -82,6 +116,8 @@ def _fresh_pynvml() -> ModuleType:
         private.loader.exec_module(module)
     finally:
         del sys.modules[private_name]
+    words = SimpleNamespace(nvmlErrorString=partial(FUNCTIONS["nvmlErrorString"], None))
+    module.nvmlLib = words  # type: ignore[attr-defined] # errors are shared, and ask it for words
     return module
 
 

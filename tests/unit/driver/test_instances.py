@@ -94,3 +94,17 @@ def test_an_instance_destroyed_between_two_calls_is_not_taken_for_half_made(
 
     machine.nvml.replace("nvmlGpuInstanceGetInfo", destroyed_right_after)
     assert [str(slice_.placement) for slice_ in machine.slices()] == ["2:2", "4:2", "6:1"]
+
+
+def test_slices_of_one_profile_are_asked_once_what_they_offer(machine: SimulatedGpus) -> None:
+    asked: list[int] = []
+    real = machine.nvml.original.nvmlGpuInstanceGetComputeInstanceProfileInfo
+
+    def remember(instance: Any, nvml_enum: int, *arguments: Any) -> Any:
+        if nvml_enum == 0:
+            asked.append(machine.nvml.nvmlGpuInstanceGetInfo(instance).profileId)
+        return real(instance, nvml_enum, *arguments)
+
+    machine.nvml.replace("nvmlGpuInstanceGetComputeInstanceProfileInfo", remember)
+    assert len(machine.slices()) == 4
+    assert len(asked) == len(set(asked)) == 2

@@ -291,3 +291,24 @@ def test_what_is_passed_through_is_not_reset_and_the_restart_is_named(node: Node
         node.driver.set_mig_mode(gpu.uuid, enabled=True, reset=True)
     assert "Restart the virtual machine" in caught.value.hint
     assert node.driver.read().gpus[0].mig == OFF
+
+
+def test_a_driver_that_could_not_connect_anew_after_a_reset_tries_again_when_it_is_used(
+    tmp_path: Path,
+) -> None:
+    gpus = simulated_gpus(tmp_path, mig=False, resetter=code_resetter(lambda _: 0))
+    before = gpus.gpu
+    gpus.nvml.fail("nvmlInit", NvmlCode.NO_PERMISSION, times=1)
+    with pytest.raises(PermissionDeniedError):
+        gpus.driver.reset_gpu(before.uuid)
+    assert gpus.gpu == before
+    gpus.driver.close()
+
+
+def test_a_driver_that_is_cut_off_can_be_closed(tmp_path: Path) -> None:
+    gpus = simulated_gpus(tmp_path, mig=False, resetter=code_resetter(lambda _: 0))
+    uuid = gpus.gpu.uuid
+    gpus.nvml.fail("nvmlInit", NvmlCode.NO_PERMISSION)
+    with pytest.raises(PermissionDeniedError):
+        gpus.driver.reset_gpu(uuid)
+    gpus.driver.close()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.machinery
 import importlib.util
 import os
 import subprocess
 import sys
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,13 @@ import pytest
 
 from gpuslice import simulator
 from gpuslice.errors import NoDriverError, SimulatorStateError
+from gpuslice.simulator import binding
 from gpuslice.simulator.binding import SHIM_DIRECTORY
 from simulated import SimulatedMachine
 
 CREATE_ALL = """
 import sys
+import weakref
 from pathlib import Path
 from gpuslice import simulator
 nvml = simulator.load(Path(sys.argv[1]), "a100-80gb")
@@ -58,11 +62,33 @@ def test_without_nvidias_binding_there_is_nothing_to_load(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.machinery.PathFinder, "find_spec", lambda *_: None)
+    monkeypatch.setattr(binding, "_executed_pynvml", binding._executed_pynvml.__wrapped__)
 
     with pytest.raises(NoDriverError) as caught:
         simulator.load(tmp_path, "a30")
 
     assert "nvidia-ml-py" in caught.value.hint
+
+
+def test_a_machine_that_nobody_needs_takes_its_module_with_it(tmp_path: Path) -> None:
+    """ctypes remembers types for ever, so there must be one set of them only."""
+    module = simulator.load(tmp_path, "a30")
+    module.nvmlInit()
+    gone = weakref.ref(module)
+    assert module.c_nvmlMemory_t is simulator.load(tmp_path, "a30").c_nvmlMemory_t
+    assert module.nvmlLib is not simulator.load(tmp_path, "a30").nvmlLib
+    del module
+    gc.collect()
+    assert gone() is None
+
+
+def test_errors_have_the_drivers_words_whichever_machine_refused(tmp_path: Path) -> None:
+    one, other = simulator.load(tmp_path / "1", "a30"), simulator.load(tmp_path / "2", "a30")
+    one.nvmlInit()
+    with pytest.raises(other.NVMLError, match="Uninitialized"):
+        other.nvmlDeviceGetCount()
+    with pytest.raises(one.NVMLError_NotFound, match="Not Found"):
+        one.nvmlDeviceGetHandleByUUID("GPU-none")
 
 
 def test_the_state_survives_a_restart_of_the_program(machine: SimulatedMachine) -> None:
