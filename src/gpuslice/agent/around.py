@@ -24,12 +24,26 @@ from gpuslice.planner.ordering.steps import Step
 
 @contextmanager
 def hooks_around(
-    notebook: Notebook, steps: Sequence[Step], observed: Observed, report: Report, stack: str
+    notebook: Notebook,
+    steps: Sequence[Step],
+    observed: Observed,
+    report: Report,
+    *,
+    stack: str = "",
+    change: str = "up",
 ) -> Iterator[None]:
     """Run a change's hooks around what the block does to slices.
 
     When the block fails, the commands after are left to the way back, since the journal says that
     they are due.
+
+    Args:
+        notebook: Of the change; its journal has the hooks.
+        steps: What will be done; nothing is run where that is nothing.
+        observed: The machine.
+        report: Where progress goes.
+        stack: Name of the stack, for the plan that hooks are told.
+        change: Name of the change, likewise: ``up`` or ``slices``.
 
     Raises:
         HookError: A command failed; the change has to be undone.
@@ -38,7 +52,7 @@ def hooks_around(
     if not steps or not (hooks.before or hooks.after):
         yield
         return
-    plan = plan_as_json(steps, observed, change="up", stack=stack)
+    plan = plan_as_json(steps, observed, change=change, stack=stack)
     notebook.note_hooks(opened=True)
     run_hooks(hooks.before, plan, report, stage="before", timeout_s=hooks.timeout_s)
     yield

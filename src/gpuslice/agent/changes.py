@@ -70,7 +70,7 @@ def bring_up(
     todo, stack = steps(change.plan), change.desired.stack
     notebook = Notebook(node.store, before, allow=tuple(sorted(allow)), hooks=change.desired.hooks)
     record = replace(_record(before, change), owned=_staying(before, change))
-    with hooks_around(notebook, todo, node.driver.read(), report, stack):
+    with hooks_around(notebook, todo, node.driver.read(), report, stack=stack):
         supervisor.gateway.refresh(record)
         _stop_leaving(supervisor, change, report)
         node.store.write_record(record)

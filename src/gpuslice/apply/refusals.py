@@ -10,6 +10,9 @@ in `gpuslice.apply.undo`. A refusal's name is the code of its error and the word
 | ``mig-mode-change`` | MIG mode would be switched on a GPU on which others' processes run. | Try all the same; the driver has the last word. |
 | ``gpu-reset`` | The mode only changes with a reset of the GPU. | Reset that GPU, and no other. |
 | ``state-moved`` | The GPUs are not as they were when the plan was made. | Carry the plan out on them as they are; a step that no longer fits fails, and all is undone. |
+
+A plan on file (``up --plan``) is the exception: what it proves is about the GPUs it was made for, so
+it is never carried out on others.
 """  # noqa: E501 - a table
 
 from __future__ import annotations

@@ -190,3 +190,26 @@ def test_a_refused_change_stops_no_server_and_opens_no_journal(
     assert machine.servers.pids() == pids
     assert supervisor.node.store.read_journal() is None
     assert supervisor.node.read_record().desired is not None
+
+
+def test_several_gpus_are_changed_through_drivers_of_their_own_and_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "wait_until_ready", start_missing)
+    plain = open_simulated(tmp_path / "home", "a100-80gb:3")
+    driver = FailingDriver(plain.driver)
+    supervisor = Supervisor(replace(plain, driver=driver, runtime=ServersInMemory()))
+    model = (
+        "chat: {engine: command, slice: 7g.80gb, replicas: 3, "
+        f'command: ["{sys.executable}", "{{port}}"]}}'
+    )
+    path = write_stack(tmp_path, model, more=f"gateway: {{port: {free_port()}}}")
+    bring_up(supervisor, prepared(plain, path).change, ignore, lambda: None)
+
+    assert layout_of(plain) == [(index, "7g.80gb", "0:8") for index in range(3)]
+    assert driver.changes == 0, "each GPU has a driver of its own"
+    replicas = sorted(str(owned.replica) for owned in supervisor.node.read_record().owned)
+    assert replicas == ["chat/0", "chat/1", "chat/2"]
+    assert roll_back(supervisor, ignore)
+    assert layout_of(plain) == []
+    assert modes_of(plain) == [False] * 3
