@@ -39,6 +39,8 @@ app = typer.Typer(
     ),
 )
 
+STANDARD_OUTPUT = Path("-")
+
 LayoutFile = Annotated[
     str,
     typer.Argument(
@@ -237,8 +239,9 @@ def destroy(  # noqa: PLR0913 - one parameter for each option
 @app.command()
 def export(
     file: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help="Where to write; standard output without.")
-    ] = None,
+        Path,
+        typer.Argument(metavar="FILE", help="Where to write; '-' or nothing for standard output."),
+    ] = STANDARD_OUTPUT,
     *,
     label: Annotated[str, typer.Option("--label", help="The layout's label.")] = "current",
     simulate: Simulate = "",
@@ -246,7 +249,6 @@ def export(
     """Write the present layout as a mig-parted file; applied again, it changes nothing."""
     from gpuslice.agent.checkpoint import half_made, layout_text
     from gpuslice.cli.console import err
-    from gpuslice.cli.files import write_file
 
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", label):
         message = "a label is made of letters, digits, '.', '_' and '-'"
@@ -255,16 +257,16 @@ def export(
     for note in half_made(observed):
         err().print(note, style="yellow", markup=False)
     text = layout_text(observed, label)
-    if file is None:
-        typer.echo(text, nl=False)
-    else:
-        write_file(file, text)
+    _write(file, text)
 
 
 @app.command()
 def checkpoint(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Where to write.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="FILE", help="Where to write; '-' for standard output.", show_default=False
+        ),
     ],
     *,
     gpu: Gpus = None,
@@ -277,13 +279,22 @@ def checkpoint(
     from gpuslice.agent.checkpoint import checkpoint_of, checkpoint_text, half_made
     from gpuslice.agent.partition import chosen_gpus
     from gpuslice.cli.console import err
-    from gpuslice.cli.files import write_file
 
     observed = scene_of(machine_of(simulate)).observed
     for note in half_made(observed):
         err().print(note, style="yellow", markup=False)
     found = checkpoint_of(observed, chosen_gpus(observed, gpus_named(gpu)))
-    write_file(file, checkpoint_text(found))
+    _write(file, checkpoint_text(found))
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a file that the user asked for, or to standard output."""
+    from gpuslice.cli.files import write_file
+
+    if file == STANDARD_OUTPUT:
+        typer.echo(text, nl=False)
+    else:
+        write_file(file, text)
 
 
 def _finish(

@@ -284,6 +284,7 @@ def test_an_export_is_applied_again_without_a_change(shop: Terminal, tmp_path: P
 
     written = shop.type("slices", "export", "now.yaml", "--label", "now")
     printed = shop.type("slices", "export", "--label", "now")
+    assert shop.type("slices", "export", "-", "--label", "now").out == printed.out
 
     assert written.status == 0
     assert printed.out == (tmp_path / "now.yaml").read_text()
