@@ -1,8 +1,8 @@
 """What the slice commands share: exit statuses for scripts, and show, ask, carry out.
 
 Scripts tell three answers apart: 0 equal (or done), 2 different, 1 failed. Elsewhere 2 is wrong
-usage, and a failure has a status of its own; below ``gpuslice slices`` wrong usage is 64, and
-``assert`` fails with 1 whatever the reason, so that 2 never means anything else.
+usage, and a failure has the status of its family; below ``gpuslice slices`` wrong usage is 64, and
+every failure is 1 but an interruption, so that no number means two things.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 DIFFERS = 2
 FAILED = 1
+INTERRUPTED = 128  # from here on, as shells count signals
 WRONG_USAGE = 64  # EX_USAGE of sysexits.h
 
 # Of all kinds of wrong usage typer exports this one alone; its base is what they have in common.
@@ -53,17 +54,17 @@ class SlicesGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Parse and run a command."""
-        with _usage_told_apart():
+        with _usage_told_apart(), _failing_with_1():
             return super().invoke(ctx)
 
 
 @contextmanager
-def failing_with_1() -> Iterator[None]:
-    """Let every failure end with 1, for a command whose 2 is an answer."""
+def _failing_with_1() -> Iterator[None]:
     try:
         yield
     except GpusliceError as error:
-        error.exit_status = FAILED  # type: ignore[misc]  # this one error's, not its class's
+        if error.exit_status < INTERRUPTED:
+            error.exit_status = FAILED  # type: ignore[misc]  # this one error's, not its class's
         raise
 
 

@@ -19,7 +19,6 @@ from gpuslice.cli.slice_flow import (
     ShowCommands,
     SlicesGroup,
     Yes,
-    failing_with_1,
     go_ahead,
     scene_of,
 )
@@ -121,13 +120,12 @@ def assert_layout(file: LayoutFile, *, simulate: Simulate = "", as_json: AsJson 
     from gpuslice.cli.render.slices import differences
     from gpuslice.stack.mig_parted import load_mig_config
 
-    with failing_with_1():
-        machine = machine_of(simulate)
-        config = load_mig_config(file)
-        scene = scene_of(machine)
-        found = wishes_of(config, scene.observed)
-        title = f"Layout {config.label} of {config.file}"
-        partition = propose(scene, found.wishes, title, found.notes)
+    machine = machine_of(simulate)
+    config = load_mig_config(file)
+    scene = scene_of(machine)
+    found = wishes_of(config, scene.observed)
+    title = f"Layout {config.label} of {config.file}"
+    partition = propose(scene, found.wishes, title, found.notes)
     told = differences(partition)
     if as_json:
         equal = not partition.plan.changes

@@ -194,7 +194,7 @@ def test_somebody_elses_slice_goes_only_when_that_is_allowed(shop: Terminal, nod
         "slices", "apply", "config.yaml#halves", "--yes", "--allow", "foreign-slices"
     )
 
-    assert refused.status == 7
+    assert refused.status == 1
     assert "[foreign-slices]" in refused.error
     assert "Slices would go that gpuslice did not make" in refused.error
     assert "--allow foreign-slices" in refused.error
@@ -212,7 +212,7 @@ def test_a_slice_of_the_running_stack_never_goes(shop: Terminal, node: Node) -> 
     for command in (("apply", "config.yaml#halves"), ("destroy", "0/3")):
         shown = shop.type("slices", *command, "--yes", "--allow", "foreign-slices")
 
-        assert shown.status == 7
+        assert shown.status == 1
         assert "[stack-slices]" in shown.error
         assert "running stack 'assistants'" in shown.error
         assert "gpuslice down" in shown.error
@@ -233,7 +233,7 @@ def test_a_slice_that_is_in_use_goes_only_when_that_is_allowed(shop: Terminal, n
         listed = shop.type("slices", "list", "--json").json["slices"]
         holder.kill()
 
-    assert shown.status == 7
+    assert shown.status == 1
     assert "[slices-in-use]" in shown.error
     assert f"(pid {holder.pid})" in shown.error
     assert [p["pid"] for p in listed[0]["processes"]] == [holder.pid]
@@ -262,7 +262,7 @@ def test_slices_are_created_listed_and_destroyed(shop: Terminal, node: Node) -> 
     assert gone.status == 0
     assert node.driver.read().gpus[1].slices == (theirs,)
     assert modes_of(node) == [False, True], "destroying leaves MIG mode as it is"
-    assert shop.type("slices", "destroy", "--all-ours", "--yes").status == 4
+    assert shop.type("slices", "destroy", "--all-ours", "--yes").status == 1
 
 
 def test_a_slice_is_named_by_gpu_and_id_or_by_uuid(shop: Terminal, node: Node) -> None:
@@ -275,7 +275,7 @@ def test_a_slice_is_named_by_gpu_and_id_or_by_uuid(shop: Terminal, node: Node) -
     unknown = shop.type("slices", "destroy", "0/99", "--yes")
 
     assert layout_of(node) == []
-    assert unknown.status == 4
+    assert unknown.status == 1
     assert "[unknown-slice] there is no slice 0/99" in unknown.error
 
 
@@ -316,7 +316,7 @@ def test_a_checkpoint_of_a_missing_gpu_is_refused_unless_it_may_be_left_out(
 
     refused = shop.type("slices", "restore", "saved.json")
 
-    assert refused.status == 4
+    assert refused.status == 1
     assert "[checkpoint-file] 1 of the 2 GPUs" in refused.error
     assert "GPU-gone" in refused.error
     assert shop.type("slices", "restore", "saved.json", "--skip-missing").status == 0
@@ -340,5 +340,5 @@ def test_the_boot_unit_can_be_looked_at_without_being_root(shop: Terminal) -> No
     assert '"--simulate" "h100-80gb:2"' in shown.out
     assert "of SIMULATED GPUs, h100-80gb:2 (gpuslice)" in shown.out
     refused = shop.type("slices", "boot", "--install")
-    assert refused.status == 4
+    assert refused.status == 1
     assert "A simulated machine is not started by systemd" in refused.error
