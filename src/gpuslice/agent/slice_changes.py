@@ -11,16 +11,18 @@ changes cards, and between showing and doing others may have come.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from gpuslice.agent.around import hooks_around
 from gpuslice.agent.partition import Scene, look
 from gpuslice.agent.refusing import check_others, refuse_if
 from gpuslice.agent.supervisor import Supervisor
 from gpuslice.agent.waiting import Check
+from gpuslice.apply.hooks import check_hooks
 from gpuslice.apply.refusals import Refusal, refuse
 from gpuslice.apply.slices import Notebook, carry_out
 from gpuslice.errors import ApplyError, StackSlicesError
-from gpuslice.model.desired import Record
+from gpuslice.model.desired import Hooks, Record
 from gpuslice.model.event import Report
 from gpuslice.model.gpu import Slice
 from gpuslice.model.plan import Owned, Plan
@@ -39,10 +41,12 @@ class SliceChange:
     Attributes:
         plan: Exactly this plan.
         allow: Names of what it may do to others.
+        hooks: Commands to run around it.
     """
 
     plan: Plan
     allow: tuple[str, ...] = ()
+    hooks: Hooks = field(default_factory=Hooks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,17 +77,20 @@ def change_slices(
         StateMovedError: The GPUs are not as they were when the plan was made.
         StackSlicesError: A slice of the running stack would go.
         ApplyError: Something was not allowed; of the class of its refusal.
+        HookError: A hook is not there or failed.
         DriverError: A step failed; `gpuslice.agent.changes.roll_back` undoes what was done.
     """
     node = supervisor.node
     scene = look(node)
     check_moved(scene, change)
     check_allowed(scene, change.plan, change.allow)
+    check_hooks(change.hooks)
     # Allowed was that slices of others go, not that ours are given up when all is undone.
     lifted = tuple(name for name in change.allow if name != Refusal.FOREIGN_SLICES)
-    notebook = Notebook(node.store, scene.record, allow=lifted)
+    notebook = Notebook(node.store, scene.record, allow=lifted, hooks=change.hooks)
     todo, another = steps(change.plan), node.another_driver
-    created = carry_out(todo, node.driver, notebook, report, check, another=another)
+    with hooks_around(notebook, todo, scene.observed, report, change="slices"):
+        created = carry_out(todo, node.driver, notebook, report, check, another=another)
     check()  # the last moment at which a Ctrl-C, also one during the last step, undoes
     node.store.write_record(_record(scene.record, change.plan, [made for made, _ in created]))
     node.store.end_journal()

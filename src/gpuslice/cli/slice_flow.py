@@ -7,9 +7,11 @@ every failure is 1 but an interruption, so that no number means two things.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,6 +21,8 @@ from gpuslice.errors import GpusliceError
 
 if TYPE_CHECKING:
     from gpuslice.agent.partition import Partition, Scene
+    from gpuslice.agent.slice_changes import SliceChange
+    from gpuslice.model.desired import Hooks
     from gpuslice.model.machine import Machine
 
 DIFFERS = 2
@@ -41,6 +45,25 @@ Gpus = Annotated[
 ShowCommands = Annotated[
     bool,
     typer.Option("--show-commands", help="Show beside each step what you would have typed."),
+]
+
+
+Before = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--before",
+        metavar="COMMAND",
+        help="Run this before anything is touched, such as 'systemctl stop dcgm'; no shell, the "
+        "plan as JSON on standard input. May be repeated.",
+    ),
+]
+After = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--after",
+        metavar="COMMAND",
+        help="Run this when it is over, however it ended. May be repeated.",
+    ),
 ]
 
 
@@ -88,39 +111,74 @@ def show(partition: Partition, machine: Machine, *, allow: tuple[str, ...], as_j
     out().print(partition_view(partition, allow))
 
 
-def go_ahead(
-    partition: Partition,
-    machine: Machine,
-    *,
-    yes: bool,
-    dry_run: bool,
-    allow: list[str] | None,
-    as_json: bool,
-    show_commands: bool,
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How a change is to be shown and made: the options that all these commands share.
+
+    Attributes:
+        yes: Do not ask.
+        dry_run: Change nothing.
+        allow: Names of the refusals that are lifted.
+        as_json: Print JSON for scripts.
+        show_commands: Show beside each step what one would have typed.
+        before: Commands to run before, each in one text.
+        after: Commands to run after, likewise.
+    """
+
+    yes: bool
+    dry_run: bool
+    allow: list[str] | None
+    as_json: bool
+    show_commands: bool
+    before: list[str] | None = None
+    after: list[str] | None = None
+
+
+def go_ahead(partition: Partition, machine: Machine, manner: Manner) -> None:
     """Show a change, ask, and have the agent carry it out.
 
     Raises:
         GpusliceError: It was refused, or failed and was undone.
         typer.Exit: With 2 after a dry run that would change something, 1 where the answer was no.
     """
-    from gpuslice.agent.slice_changes import check_allowed, check_stack
+    from gpuslice.agent.slice_changes import SliceChange, check_allowed, check_stack
 
-    lifted = tuple(allow or ())
-    show(partition, machine, allow=lifted, as_json=as_json)
+    lifted, hooks = tuple(manner.allow or ()), _hooks(manner.before, manner.after)
+    show(partition, machine, allow=lifted, as_json=manner.as_json)
     if not partition.plan.changes:
         return
     check_stack(partition.scene, partition.plan)
-    if dry_run:
+    if manner.dry_run:
         raise typer.Exit(DIFFERS)
     check_allowed(partition.scene, partition.plan, lifted)
-    _ask(yes=yes)
-    carry_out(partition, machine, allow=lifted, show_commands=show_commands)
+    _ask(yes=manner.yes)
+    change = SliceChange(plan=partition.plan, allow=lifted, hooks=hooks)
+    carry_out(change, machine, show_commands=manner.show_commands)
 
 
-def carry_out(
-    partition: Partition, machine: Machine, *, allow: tuple[str, ...], show_commands: bool
-) -> None:
+def _hooks(before: list[str] | None, after: list[str] | None) -> Hooks:
+    """Split commands into their arguments, as a shell would, without one.
+
+    Raises:
+        typer.BadParameter: A quote is not closed, or there is no word.
+    """
+    from gpuslice.model.desired import Hooks
+
+    return Hooks(before=_words("--before", before), after=_words("--after", after))
+
+
+def _words(option: str, commands: list[str] | None) -> tuple[tuple[str, ...], ...]:
+    try:
+        vectors = tuple(tuple(shlex.split(command)) for command in commands or ())
+    except ValueError as error:
+        message = f"the command cannot be split into words: {error}"
+        raise typer.BadParameter(message, param_hint=option) from error
+    if not all(vectors):
+        raise typer.BadParameter("a command has at least one word", param_hint=option)
+    return vectors
+
+
+def carry_out(change: SliceChange, machine: Machine, *, show_commands: bool) -> None:
     """Have the agent carry a change out, and show what it reports; Ctrl-C undoes it."""
     from pydantic import TypeAdapter
 
@@ -130,7 +188,6 @@ def carry_out(
     from gpuslice.cli.render.progress import Progress
     from gpuslice.cli.running import ctrl_c_cancels
 
-    change = SliceChange(plan=partition.plan, allow=allow)
     payload = TypeAdapter(SliceChange).dump_python(change, mode="json")
     client = ensure_agent(machine)
     with ctrl_c_cancels(client) as interrupted, Progress(show_commands=show_commands) as progress:

@@ -14,8 +14,11 @@ import typer
 from gpuslice.cli.options import Allow, AsJson, Simulate, gpus_named, machine_of
 from gpuslice.cli.slice_flow import (
     DIFFERS,
+    After,
+    Before,
     DryRun,
     Gpus,
+    Manner,
     ShowCommands,
     SlicesGroup,
     Yes,
@@ -68,12 +71,14 @@ def list_slices(*, gpu: Gpus = None, simulate: Simulate = "", as_json: AsJson = 
 
 
 @app.command()
-def apply(
+def apply(  # noqa: PLR0913 - one parameter for each option
     file: LayoutFile,
     *,
     yes: Yes = False,
     dry_run: DryRun = False,
     allow: Allow = None,
+    before: Before = None,
+    after: After = None,
     show_commands: ShowCommands = False,
     simulate: Simulate = "",
     as_json: AsJson = False,
@@ -97,15 +102,16 @@ def apply(
     found = wishes_of(config, scene.observed)
     title = f"Layout {config.label} of {config.file}"
     partition = propose(scene, found.wishes, title, found.notes)
-    go_ahead(
-        partition,
-        machine,
+    manner = Manner(
         yes=yes,
         dry_run=dry_run,
         allow=allow,
         as_json=as_json,
         show_commands=show_commands,
+        before=before,
+        after=after,
     )
+    go_ahead(partition, machine, manner)
 
 
 @app.command("assert")
@@ -159,6 +165,8 @@ def create(  # noqa: PLR0913 - one parameter for each option
     yes: Yes = False,
     dry_run: DryRun = False,
     allow: Allow = None,
+    before: Before = None,
+    after: After = None,
     show_commands: ShowCommands = False,
     simulate: Simulate = "",
     as_json: AsJson = False,
@@ -177,15 +185,16 @@ def create(  # noqa: PLR0913 - one parameter for each option
     _finish(machine, dry_run=dry_run, show_commands=show_commands, allow=allow)
     scene = scene_of(machine)
     partition = propose_creation(scene, profile, gpus_named(gpu), count=count, start=at)
-    go_ahead(
-        partition,
-        machine,
+    manner = Manner(
         yes=yes,
         dry_run=dry_run,
         allow=allow,
         as_json=as_json,
         show_commands=show_commands,
+        before=before,
+        after=after,
     )
+    go_ahead(partition, machine, manner)
 
 
 @app.command()
@@ -207,6 +216,8 @@ def destroy(  # noqa: PLR0913 - one parameter for each option
     yes: Yes = False,
     dry_run: DryRun = False,
     allow: Allow = None,
+    before: Before = None,
+    after: After = None,
     show_commands: ShowCommands = False,
     simulate: Simulate = "",
     as_json: AsJson = False,
@@ -223,15 +234,16 @@ def destroy(  # noqa: PLR0913 - one parameter for each option
     _finish(machine, dry_run=dry_run, show_commands=show_commands, allow=allow)
     scene = scene_of(machine)
     partition = propose_removal(scene, going_slices(scene, slices or (), gpus_named(gpu)))
-    go_ahead(
-        partition,
-        machine,
+    manner = Manner(
         yes=yes,
         dry_run=dry_run,
         allow=allow,
         as_json=as_json,
         show_commands=show_commands,
+        before=before,
+        after=after,
     )
+    go_ahead(partition, machine, manner)
 
 
 @app.command()

@@ -9,8 +9,11 @@ import typer
 
 from gpuslice.cli.options import Allow, AsJson, Simulate, gpus_named, machine_of
 from gpuslice.cli.slice_flow import (
+    After,
+    Before,
     DryRun,
     Gpus,
+    Manner,
     ShowCommands,
     Yes,
     go_ahead,
@@ -42,6 +45,8 @@ def restore(  # noqa: PLR0913 - one parameter for each option
     yes: Yes = False,
     dry_run: DryRun = False,
     allow: Allow = None,
+    before: Before = None,
+    after: After = None,
     show_commands: ShowCommands = False,
     simulate: Simulate = "",
     as_json: AsJson = False,
@@ -63,15 +68,16 @@ def restore(  # noqa: PLR0913 - one parameter for each option
         check_present(found, scene.observed, file)
     chosen = {g.uuid for g in chosen_gpus(scene.observed, gpus_named(gpu))}
     wishes = [w for w in wishes_for(found, scene.observed) if w.gpu_uuid in chosen]
-    go_ahead(
-        propose(scene, wishes, f"Restore {file}"),
-        machine,
+    manner = Manner(
         yes=yes,
         dry_run=dry_run,
         allow=allow,
         as_json=as_json,
         show_commands=show_commands,
+        before=before,
+        after=after,
     )
+    go_ahead(propose(scene, wishes, f"Restore {file}"), machine, manner)
 
 
 def boot(

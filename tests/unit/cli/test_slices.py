@@ -342,3 +342,36 @@ def test_the_boot_unit_can_be_looked_at_without_being_root(shop: Terminal) -> No
     refused = shop.type("slices", "boot", "--install")
     assert refused.status == 1
     assert "A simulated machine is not started by systemd" in refused.error
+
+
+def test_commands_run_around_a_change_with_the_plan_on_standard_input(
+    shop: Terminal, tmp_path: Path
+) -> None:
+    before, after = tmp_path / "before.json", tmp_path / "after it.json"
+
+    done = shop.type(
+        *("slices", "create", "1g.10gb", "--gpu", "0", "--yes"),
+        *("--before", f"tee {before}", "--after", f"tee '{after}'"),
+    )
+
+    assert done.status == 0
+    told = json.loads(before.read_text())
+    assert (told["change"], told["simulated"]) == ("slices", True)
+    assert told["steps"][-1]["do"] == "create"
+    assert json.loads(after.read_text()) == told
+
+
+def test_a_command_that_fails_beforehand_stops_the_change(shop: Terminal, node: Node) -> None:
+    was = node.driver.read()
+    arguments = ("slices", "create", "1g.10gb", "--gpu", "0", "--yes", "--before", "false")
+    assert shop.type(*arguments).status == 1
+    assert node.driver.read() == was
+    missing = shop.type(*arguments[:-1], "no-such-program")
+    assert "[hook-failed]" in missing.err
+    assert node.driver.read() == was
+
+
+@pytest.mark.parametrize("command", ["", "echo 'half"])
+def test_a_command_has_to_have_words(shop: Terminal, command: str) -> None:
+    shown = shop.type("slices", "create", "1g.10gb", "--yes", "--after", command)
+    assert shown.status == 64
