@@ -1,6 +1,6 @@
 """Every point at which a change can go wrong, counted out from one run in which nothing does.
 
-Nothing here is sampled. The undisturbed run tells how many calls of NVML and writes to disk there
+The undisturbed run tells how many calls of NVML and writes to disk there
 are; each of them, with each error that this very function may answer, for each length of time, is a
 point, and so is a death before and after each.
 """
