@@ -9,17 +9,16 @@ asks for is planned and checked like any other wish.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from gpuslice.agent.partition import Partition
+from gpuslice.agent.versioned_file import VersionedFile
 from gpuslice.errors import CheckpointError
 from gpuslice.model.geometry import Placement
 from gpuslice.model.gpu import Gpu, Observed, Slice
@@ -32,7 +31,6 @@ VERSION = 1
 
 MAX_BYTES = 4 * 1024 * 1024
 
-_VERSION_KEY = "gpuslice_checkpoint"
 _ANEW = "Make one anew: gpuslice slices checkpoint FILE"
 
 
@@ -87,8 +85,7 @@ def checkpoint_after(partition: Partition) -> Checkpoint:
 
 def checkpoint_text(checkpoint: Checkpoint) -> str:
     """Write a checkpoint as the text of a file."""
-    value = {_VERSION_KEY: VERSION, **_adapter().dump_python(checkpoint, mode="json")}
-    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    return _file().text(checkpoint)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -97,21 +94,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: There is none, it is damaged, or another version of gpuslice wrote it.
     """
-    value = _json(path)
-    version = value.pop(_VERSION_KEY, None)
-    if version is None:
-        raise CheckpointError(f"{path} is no checkpoint of gpuslice.", hint=_ANEW)
-    if version != VERSION:
-        text = f"{path} is a checkpoint of version {version!r}, and this gpuslice reads {VERSION}."
-        raise CheckpointError(text, hint=_ANEW)
-    try:
-        checkpoint = _adapter().validate_python(value)
-    except ValidationError as error:
-        raise CheckpointError(
-            f"{path} is damaged ({error.error_count()} problems).",
-            hint=_ANEW,
-            details=tuple(".".join(map(str, e["loc"])) for e in error.errors()[:3]),
-        ) from error
+    checkpoint = _file().read(path)
     if problems := tuple(_problems(checkpoint)):
         raise CheckpointError(f"{path} contradicts itself.", hint=_ANEW, details=problems)
     return checkpoint
@@ -221,22 +204,13 @@ def _impossible(placement: Placement) -> bool:
 
 
 @cache
-def _adapter() -> TypeAdapter[Checkpoint]:
-    return TypeAdapter(Checkpoint)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            text = file.read(MAX_BYTES + 1)
-        value = json.loads(text) if len(text) <= MAX_BYTES else None
-    except FileNotFoundError as error:
-        raise CheckpointError(f"There is no checkpoint {path}.", hint=_ANEW) from error
-    except OSError as error:
-        message = f"{path} cannot be read: {error.strerror}."
-        raise CheckpointError(message, hint="Check the path and its permissions.") from error
-    except (ValueError, RecursionError) as error:  # no JSON, no text, or nested without end
-        raise CheckpointError(f"{path} is damaged: it is no JSON.", hint=_ANEW) from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path} is no checkpoint of gpuslice.", hint=_ANEW)
-    return value
+def _file() -> VersionedFile[Checkpoint]:
+    return VersionedFile(
+        kind="checkpoint",
+        key="gpuslice_checkpoint",
+        version=VERSION,
+        adapter=cache(lambda: TypeAdapter(Checkpoint)),
+        error=CheckpointError,
+        anew=_ANEW,
+        most_bytes=MAX_BYTES,
+    )

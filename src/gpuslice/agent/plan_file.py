@@ -8,17 +8,17 @@ once more when its turn comes.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from gpuslice.agent.node import Node
 from gpuslice.agent.prepare import check_launches
 from gpuslice.agent.proposal import Proposal
+from gpuslice.agent.versioned_file import VersionedFile
 from gpuslice.errors import BadPlanError, PlanFileError, StateMovedError
 from gpuslice.model.demand import Demand, Rules
 from gpuslice.model.desired import Change
@@ -28,9 +28,11 @@ from gpuslice.planner.fingerprint import fingerprint
 VERSION = 2
 """Raised when a file of an earlier gpuslice would be misread."""
 
-_ANEW = "make it anew: gpuslice plan --out FILE"
+MAX_BYTES = 512 * 1024 * 1024
+"""A plan of 16,384 GPUs takes about a tenth of it."""
+
+_ANEW = "Make it anew: gpuslice plan --out FILE"
 _SETS = ("gpus", "drained", "addable")
-_VERSION_KEY = "gpuslice_plan"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +57,7 @@ def plan_text(proposal: Proposal) -> str:
         NoRoomError: Some replicas have no slice: such a plan is shown, never carried out.
     """
     content = PlanFile(demands=proposal.demands, rules=proposal.rules, change=proposal.change)
-    value = {_VERSION_KEY: VERSION, **_adapter().dump_python(content, mode="json")}
-    for name, uuids in value["rules"].items():
-        if name in _SETS and uuids:  # in an order of their own, so that equal plans are equal text
-            value["rules"][name] = sorted(uuids)
-    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    return _file().text(content, tidy=_sort_sets)
 
 
 def read_plan(path: Path) -> PlanFile:
@@ -68,21 +66,7 @@ def read_plan(path: Path) -> PlanFile:
     Raises:
         PlanFileError: There is none, it is damaged, or another version of gpuslice wrote it.
     """
-    value = _json(path)
-    version = value.pop(_VERSION_KEY, None)
-    if version is None:
-        raise PlanFileError(f"{path} is no plan of gpuslice", hint=_ANEW)
-    if version != VERSION:
-        message = f"{path} is a plan of version {version!r}, and this gpuslice reads {VERSION}"
-        raise PlanFileError(message, hint=_ANEW)
-    try:
-        return _adapter().validate_python(value)
-    except ValidationError as error:
-        raise PlanFileError(
-            f"{path} is damaged ({error.error_count()} problems)",
-            hint=_ANEW,
-            details=tuple(".".join(map(str, e["loc"])) for e in error.errors()[:3]),
-        ) from error
+    return _file().read(path)
 
 
 def propose(node: Node, content: PlanFile, path: Path) -> Proposal:
@@ -128,21 +112,21 @@ def propose(node: Node, content: PlanFile, path: Path) -> Proposal:
     )
 
 
+def _sort_sets(value: dict[str, Any]) -> None:
+    """Put sets of UUIDs in an order, so that equal plans are equal text."""
+    for name, uuids in value["rules"].items():
+        if name in _SETS and uuids:
+            value["rules"][name] = sorted(uuids)
+
+
 @cache
-def _adapter() -> TypeAdapter[PlanFile]:
-    return TypeAdapter(PlanFile)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise PlanFileError(f"there is no plan {path}", hint=_ANEW) from error
-    except OSError as error:
-        message = f"{path} cannot be read: {error.strerror}"
-        raise PlanFileError(message, hint="check the path and its permissions") from error
-    except (ValueError, RecursionError) as error:  # no JSON, no text, or nested without end
-        raise PlanFileError(f"{path} is damaged: it is no JSON", hint=_ANEW) from error
-    if not isinstance(value, dict):
-        raise PlanFileError(f"{path} is no plan of gpuslice", hint=_ANEW)
-    return value
+def _file() -> VersionedFile[PlanFile]:
+    return VersionedFile(
+        kind="plan",
+        key="gpuslice_plan",
+        version=VERSION,
+        adapter=cache(lambda: TypeAdapter(PlanFile)),
+        error=PlanFileError,
+        anew=_ANEW,
+        most_bytes=MAX_BYTES,
+    )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gpuslice.stack.notation import NotationError
-from gpuslice.stack.problem import shortened
+from gpuslice.stack.problem import shortened, shown_value
 
 DeviceChoice = Literal["all"] | tuple[int, ...]
 """``all``, or NVML indexes."""
@@ -64,9 +64,9 @@ def devices(value: object) -> DeviceChoice:
         return "all"
     if not isinstance(value, list | tuple):
         raise NotationError(
-            f"must be 'all' or a list of indexes such as [0, 1], not {_shown(value)}"
+            f"must be 'all' or a list of indexes such as [0, 1], not {shown_value(value)}"
         )
-    wrong = [_shown(item) for item in value if not _is_index(item)]
+    wrong = [shown_value(item) for item in value if not _is_index(item)]
     if wrong:
         raise NotationError(
             f"{', '.join(wrong)}: a GPU is named by its index (0, 1 …), as nvidia-smi -L numbers it"
@@ -77,7 +77,7 @@ def devices(value: object) -> DeviceChoice:
 def counts(value: object) -> dict[str, int]:
     """Check how many of which slices; the mapping may be empty, and so may a count."""
     if not isinstance(value, dict):
-        raise NotationError(f'must be a mapping such as {{"1g.10gb": 7}}, not {_shown(value)}')
+        raise NotationError(f'must be a mapping such as {{"1g.10gb": 7}}, not {shown_value(value)}')
     wrong = [said for name, count in value.items() if (said := _count_problem(name, count))]
     if wrong:
         raise NotationError("; ".join(wrong))
@@ -88,25 +88,9 @@ def _count_problem(name: str, count: Any) -> str:
     if not re.fullmatch(DEVICE_PATTERN, name):
         return f"'{shortened(name)}' is no slice, which is like 3g.40gb, 1g.10gb+me or 1c.3g.40gb"
     if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= _MOST:
-        return f"{name} must be a whole number from 0 to {_MOST}, not {_shown(count)}"
+        return f"{name} must be a whole number from 0 to {_MOST}, not {shown_value(count)}"
     return ""
 
 
 def _is_index(item: object) -> bool:
     return isinstance(item, int) and not isinstance(item, bool) and 0 <= item <= _LARGEST_INDEX
-
-
-def _shown(value: object) -> str:
-    match value:
-        case str():
-            return f"'{shortened(value)}'"
-        case bool():
-            return "true" if value else "false"
-        case dict():
-            return "a mapping"
-        case list() | tuple():
-            return "a list"
-        case None:
-            return "nothing"
-        case _:
-            return shortened(str(value))

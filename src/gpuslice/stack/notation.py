@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 
 from pydantic_core import PydanticCustomError
 
-from gpuslice.stack.problem import shortened
+from gpuslice.stack.problem import shortened, shown_value
 
 GpuChoice = Literal["all"] | tuple[int | str, ...]
 """``all``, or NVML indexes and ``GPU-…`` UUIDs."""
@@ -76,7 +76,7 @@ def currency(value: object) -> object:
 def memory_mib(value: object) -> object:
     """Turn ``18GiB``, ``18432MiB``, ``19GB`` or a whole number of MiB into MiB, rounded up."""
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise NotationError(f"must be like 18GiB, 18432MiB or 19GB, not {_shown(value)}")
+        raise NotationError(f"must be like 18GiB, 18432MiB or 19GB, not {shown_value(value)}")
     mib = value if isinstance(value, int) else _measured_mib(value)
     if not 1 <= mib <= _LARGEST_MIB:
         raise NotationError(f"must be between 1 MiB and {_LARGEST_MIB} MiB (16 TiB), not {mib} MiB")
@@ -88,7 +88,7 @@ def profile_name(value: object) -> object:
     if isinstance(value, int | float) or (isinstance(value, str) and value.isdigit()):
         raise NotationError(_NUMBER_REFUSED.format(value=shortened(str(value))))
     if not isinstance(value, str):
-        raise NotationError(f"must be a profile name such as 3g.40gb, not {_shown(value)}")
+        raise NotationError(f"must be a profile name such as 3g.40gb, not {shown_value(value)}")
     if re.fullmatch(PROFILE_PATTERN, value):
         return value
     raise NotationError(f"'{shortened(value)}' is not a profile name{_profile_advice(value)}")
@@ -128,7 +128,7 @@ def spread(value: object) -> int | None:
     if isinstance(value, int) and 1 <= value <= _MOST_SLICES:
         return value
     wanted = f"true (one replica on a GPU), or at most how many, from 1 to {_MOST_SLICES}"
-    raise NotationError(f"must be {wanted}, not {_shown(value)}")
+    raise NotationError(f"must be {wanted}, not {shown_value(value)}")
 
 
 def milli(value: float) -> int:
@@ -141,7 +141,7 @@ def gpu_choice(value: object) -> GpuChoice:
     if value == "all":
         return "all"
     if not isinstance(value, list | tuple):
-        raise NotationError(f"must be 'all' or a list such as [0, 1], not {_shown(value)}")
+        raise NotationError(f"must be 'all' or a list such as [0, 1], not {shown_value(value)}")
     if not value:
         raise NotationError("names no GPU; write 'all' or a list such as [0, 1]")
     return _named_gpus(value)
@@ -150,7 +150,7 @@ def gpu_choice(value: object) -> GpuChoice:
 def drained_gpus(value: object) -> tuple[int | str, ...]:
     """Check a list of indexes and UUIDs; an empty one names none."""
     if not isinstance(value, list | tuple):
-        raise NotationError(f"must be a list such as [0, 1], not {_shown(value)}")
+        raise NotationError(f"must be a list such as [0, 1], not {shown_value(value)}")
     return _named_gpus(value)
 
 
@@ -200,7 +200,7 @@ def _measured_mib(text: str) -> int:
 
 
 def _named_gpus(value: Sequence[Any]) -> tuple[int | str, ...]:
-    wrong = [f"{_shown(item)} {said}" for item in value if (said := _gpu_problem(item))]
+    wrong = [f"{shown_value(item)} {said}" for item in value if (said := _gpu_problem(item))]
     doubles = [] if wrong else [item for item, count in Counter(value).items() if count > 1]
     if wrong or doubles:
         wrong += [f"names {item} more than once" for item in doubles]
@@ -226,19 +226,3 @@ def _matching(value: object, pattern: str, wanted: str) -> object:
     if isinstance(value, str) and not re.fullmatch(pattern, value):
         raise NotationError(f"must be {wanted}, not '{shortened(value)}'")
     return value
-
-
-def _shown(value: object) -> str:
-    match value:
-        case str():
-            return f"'{shortened(value)}'"
-        case bool():
-            return "true" if value else "false"
-        case dict():
-            return "a mapping"
-        case list() | tuple():
-            return "a list"
-        case None:
-            return "nothing"
-        case _:
-            return str(value)

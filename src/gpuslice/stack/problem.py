@@ -72,6 +72,23 @@ def shortened(text: str) -> str:
     return shown if len(shown) <= _LONGEST_SHOWN else shown[: _LONGEST_SHOWN - 1] + "…"
 
 
+def shown_value(value: object) -> str:
+    """Show a value of a file in a message: text in quotes, anything large by its kind."""
+    match value:
+        case str():
+            return f"'{shortened(value)}'"
+        case bool():
+            return "true" if value else "false"
+        case dict():
+            return "a mapping"
+        case list() | tuple():
+            return "a list"
+        case None:
+            return "nothing"
+        case _:
+            return shortened(str(value))
+
+
 def visible(text: str) -> str:
     """Write what a terminal would act upon, or hide, as an escape; the rest as it is."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

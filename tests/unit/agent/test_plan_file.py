@@ -143,7 +143,7 @@ def test_what_is_no_plan_is_refused(tmp_path: Path, text: str, said: str) -> Non
 
 
 def test_a_plan_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PlanFileError, match="there is no plan"):
+    with pytest.raises(PlanFileError, match="There is no plan"):
         read_plan(tmp_path / "plan.json")
     with pytest.raises(PlanFileError, match="cannot be read"):
         read_plan(tmp_path)
