@@ -259,6 +259,9 @@ def _destroy_owned(
     node = supervisor.node
     observed = node.driver.read()
     there = {s.key for gpu in observed.gpus for s in gpu.slices}
+    # What lies on a GPU that has fallen off the bus cannot be known before it is back.
+    seen = {gpu.uuid for gpu in observed.gpus}
+    there |= {o.slice for o in record.owned if o.slice.gpu_uuid not in seen}
     for step in going:
         if not isinstance(step, DestroySlice):
             continue
@@ -290,7 +293,9 @@ def _disable_mig(supervisor: Supervisor, report: Report, allow: Collection[str])
         report(Event(kind=EventKind.STEP, text=text, by_hand=by_hand(step, observed)))
         reset = Refusal.GPU_RESET in allow
         node.driver.set_mig_mode(gpu.uuid, enabled=False, reset=reset)
-    node.store.write_record(replace(record, mig_enabled=()))
+    seen = {gpu.uuid for gpu in observed.gpus}
+    lost = tuple(uuid for uuid in record.mig_enabled if uuid not in seen)
+    node.store.write_record(replace(record, mig_enabled=lost))
 
 
 def _finishing(node: Node, before: Record) -> str:

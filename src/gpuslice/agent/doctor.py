@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gpuslice.agent.node import open_driver
+from gpuslice.agent.sight import LOST
+from gpuslice.driver.translation import CHECK_HARDWARE
 from gpuslice.errors import GpusliceError
 from gpuslice.hardware import MIG_PRODUCTS
 from gpuslice.model.gpu import Gpu, Observed
@@ -78,6 +80,8 @@ def _driver(machine: Machine) -> Iterator[Finding]:
         yield _bad("MIG", "no GPU of this machine has it", MIG_PRODUCTS)
     for gpu in observed.gpus:
         yield from _gpu(gpu, observed)
+    for index in observed.lost:
+        yield _bad(f"GPU {index}", LOST, CHECK_HARDWARE)
 
 
 def _gpu(gpu: Gpu, observed: Observed) -> Iterator[Finding]:

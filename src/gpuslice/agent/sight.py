@@ -15,11 +15,14 @@ from gpuslice.model.gpu import Gpu, Observed
 _HINT = "Run it as root, or be given access to /proc/driver/nvidia/capabilities/mig/monitor."
 
 
+LOST = "has fallen off the bus: nothing of it can be read until it is reset or the machine restarts"
+
+
 def unseen_notes(observed: Observed) -> tuple[str, ...]:
     """Say what could not be seen, one line each."""
-    return tuple(
-        f"GPU {gpu.index}: {unseen.text}" for gpu in observed.gpus for unseen in gpu.unseen
-    )
+    lost = (f"GPU {index} {LOST}" for index in observed.lost)
+    hidden = (f"GPU {gpu.index}: {unseen.text}" for gpu in observed.gpus for unseen in gpu.unseen)
+    return (*lost, *hidden)
 
 
 def require_ours_in_sight(record: Record, observed: Observed) -> None:

@@ -28,10 +28,16 @@ from gpuslice.apply.notebook import Notebook, entry_of
 from gpuslice.apply.refusals import Refusal, refuse
 from gpuslice.apply.undo import undo
 from gpuslice.driver.api import Driver
-from gpuslice.errors import DriverError, InsufficientResourcesError, ResetRequiredError
+from gpuslice.driver.translation import CHECK_HARDWARE
+from gpuslice.errors import (
+    DriverError,
+    GpuLostError,
+    InsufficientResourcesError,
+    ResetRequiredError,
+)
 from gpuslice.model.demand import ReplicaId
 from gpuslice.model.event import Event, EventKind, Report
-from gpuslice.model.gpu import Observed, Slice
+from gpuslice.model.gpu import Gpu, Observed, Slice
 from gpuslice.planner.ordering.steps import (
     CreateSlice,
     DestroySlice,
@@ -72,13 +78,14 @@ def carry_out(
     Raises:
         ReadBackError: A GPU looks different after a step from what the step should have left.
         GpuResetError: A mode only changes with a reset, which nobody has allowed.
+        GpuLostError: A GPU of the plan has fallen off the bus.
         DriverError: A step failed; the journal says how far it came.
     """
     change = _Change(
         steps=steps, observed=driver.read(), notebook=notebook, report=report, check=check
     )
     lanes = lanes_of(steps)
-    gpus = tuple(change.observed.gpu(uuid) for uuid in lanes)
+    gpus = tuple(_present(change.observed, uuid) for uuid in lanes)
     notebook.begin(gpus, steps, driver.boot_id())
     # A reset needs the GPU to itself, and every open driver of this process counts as a client.
     resets = Refusal.GPU_RESET in notebook.journal.allow
@@ -93,6 +100,14 @@ def carry_out(
 
         Lanes(steps).run(work)
     return change.created()
+
+
+def _present(observed: Observed, uuid: str) -> Gpu:
+    try:
+        return observed.gpu(uuid)
+    except KeyError as error:
+        message = f"GPU {uuid} is not there any more; nothing was changed."
+        raise GpuLostError(message, hint=CHECK_HARDWARE) from error
 
 
 @dataclass(kw_only=True)

@@ -57,7 +57,8 @@ LayoutFile = Annotated[
 def list_slices(*, gpu: Gpus = None, simulate: Simulate = "", as_json: AsJson = False) -> None:
     """List the slices: where they lie, whose they are, what runs on them."""
     from gpuslice.agent.partition import chosen_gpus
-    from gpuslice.cli.console import banner, out, print_json
+    from gpuslice.agent.sight import unseen_notes
+    from gpuslice.cli.console import banner, out, print_json, print_notes
     from gpuslice.cli.render.slices import slices_json, slices_table
 
     machine = machine_of(simulate)
@@ -68,6 +69,7 @@ def list_slices(*, gpu: Gpus = None, simulate: Simulate = "", as_json: AsJson = 
     else:
         banner(machine)
         out().print(slices_table(scene, gpus))
+        print_notes(unseen_notes(scene.observed))
 
 
 @app.command()

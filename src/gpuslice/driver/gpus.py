@@ -33,8 +33,8 @@ _ADA = (8, 9)
 _UNANSWERED = (NvmlCode.NOT_SUPPORTED, NvmlCode.FUNCTION_NOT_FOUND, NvmlCode.NO_PERMISSION)
 
 
-def list_devices(nvml: NvmlCalls) -> tuple[Device, ...]:
-    """Look every GPU up, by index.
+def count_gpus(nvml: NvmlCalls) -> int:
+    """Count the GPUs the driver shows, those that have fallen off the bus included.
 
     Raises:
         NoGpuError: The driver has none.
@@ -46,10 +46,15 @@ def list_devices(nvml: NvmlCalls) -> tuple[Device, ...]:
             hint="Check `nvidia-smi -L`, and in a container which GPUs it was given; "
             "without a GPU, try --simulate a100-80gb.",
         )
-    return tuple(_device(nvml, index) for index in range(count))
+    return int(count)
 
 
-def _device(nvml: NvmlCalls, index: int) -> Device:
+def find_device(nvml: NvmlCalls, index: int) -> Device:
+    """Look a GPU up by its index.
+
+    Raises:
+        GpuLostError: It has fallen off the bus.
+    """
     to = f"find GPU {index}"
     handle = nvml.call("nvmlDeviceGetHandleByIndex", index, to=to)
     return Device(handle=handle, uuid=nvml.call("nvmlDeviceGetUUID", handle, to=to), index=index)

@@ -13,7 +13,7 @@ from types import ModuleType, TracebackType
 from typing import Self, TypeVar
 
 from gpuslice.driver.calls import NvmlCalls, open_device
-from gpuslice.driver.gpus import GpuReader, list_devices
+from gpuslice.driver.gpus import GpuReader, count_gpus, find_device
 from gpuslice.driver.holders import HolderSearch, explained
 from gpuslice.driver.limits import limit_s
 from gpuslice.driver.mode import change_mode, refuse_reset, require_mode
@@ -23,7 +23,7 @@ from gpuslice.driver.processes import read_processes
 from gpuslice.driver.reset import Resetter, no_resetter
 from gpuslice.driver.translation import NvmlCode
 from gpuslice.driver.use import GpmMeter, read_use
-from gpuslice.errors import DriverError, GpuBusyError
+from gpuslice.errors import DriverError, GpuBusyError, GpuLostError
 from gpuslice.model.gpu import Gpu, GpuProcess, Observed, Slice, SliceUse
 from gpuslice.model.plan import PlannedSlice
 
@@ -110,8 +110,11 @@ class NvmlDriver:
     def read(self) -> Observed:
         """Read every GPU, its mode, its geometry and its slices, half-made ones included.
 
+        A GPU that has fallen off the bus tells nothing; others go on serving beside it.
+
         Raises:
             NoGpuError: The driver shows no GPU.
+            GpuLostError: All of them have fallen off the bus.
             PermissionDeniedError: MIG is on, and listing its instances needs privilege.
         """
         return self._steadily(self._read)
@@ -128,11 +131,21 @@ class NvmlDriver:
 
     def _read(self, *, survey: bool = False) -> Observed:
         version = self._nvml.call("nvmlSystemGetDriverVersion", to="read the driver's version")
-        devices = list_devices(self._nvml)
+        gpus: list[Gpu] = []
+        lost: dict[int, GpuLostError] = {}
+        for index in range(count_gpus(self._nvml)):
+            try:
+                device = find_device(self._nvml, index)
+                gpus.append(self._reader.read(device, survey=survey))
+            except GpuLostError as error:
+                lost[index] = error
+        if not gpus:
+            raise next(iter(lost.values()))
         return Observed(
-            gpus=tuple(self._reader.read(device, survey=survey) for device in devices),
+            gpus=tuple(gpus),
             driver_version=version,
             simulated=self._simulated,
+            lost=tuple(lost),
         )
 
     def read_gpu(self, gpu_uuid: str) -> Gpu:

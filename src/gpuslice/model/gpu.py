@@ -240,11 +240,14 @@ class Observed:
         gpus: By index.
         driver_version: Such as ``580.159.04``.
         simulated: True when the GPUs are simulated; every screen has to say so.
+        lost: NVML indexes of GPUs that have fallen off the bus: the driver counts them and tells
+            nothing else, so they are not among ``gpus``.
     """
 
     gpus: tuple[Gpu, ...]
     driver_version: str
     simulated: bool = False
+    lost: tuple[int, ...] = ()
 
     def gpu(self, uuid: str) -> Gpu:
         """Return the GPU of that UUID.

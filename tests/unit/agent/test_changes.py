@@ -21,12 +21,13 @@ from gpuslice.agent.changes import bring_up, commit, roll_back, take_down
 from gpuslice.agent.node import Node
 from gpuslice.agent.reconcile import Start
 from gpuslice.agent.supervisor import Supervisor
-from gpuslice.errors import DriverError, MigModeChangeError
+from gpuslice.errors import DriverError, GpuLostError, MigModeChangeError
 from gpuslice.model.desired import Change
 from gpuslice.model.event import Event
 from gpuslice.model.gpu import GpuProcess
 from gpuslice.model.server import Launch, RunningServer
 from gpuslice.runtime.ports import free_port
+from gpuslice.simulator.machine import set_lost
 from machines import layout_of, modes_of, open_simulated, prepared, write_stack
 
 
@@ -213,3 +214,52 @@ def test_several_gpus_are_changed_through_drivers_of_their_own_and_come_back(
     assert roll_back(supervisor, ignore)
     assert layout_of(plain) == []
     assert modes_of(plain) == [False] * 3
+
+
+def test_what_lies_on_a_lost_gpu_is_not_forgotten_when_the_rest_is_taken_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "wait_until_ready", start_missing)
+    node = open_simulated(tmp_path / "home", "a100-80gb:2")
+    supervisor = Supervisor(replace(node, runtime=ServersInMemory()))
+    model = (
+        "chat: {engine: command, slice: 7g.80gb, replicas: 2, "
+        f'command: ["{sys.executable}", "{{port}}"]}}'
+    )
+    path = write_stack(tmp_path, model, more=f"gateway: {{port: {free_port()}}}")
+    bring_up(supervisor, prepared(node, path).change, ignore, lambda: None)
+    commit(supervisor)
+    lost = node.driver.read().gpus[1]
+    set_lost(node.machine.simulator_dir, 1, lost=True)
+
+    take_down(supervisor, ignore, mig_off=True)
+
+    record = supervisor.node.read_record()
+    assert [owned.slice for owned in record.owned] == [lost.slices[0].key]
+    assert record.mig_enabled == (lost.uuid,)
+    set_lost(node.machine.simulator_dir, 1, lost=False)
+    take_down(supervisor, ignore, mig_off=True)
+    assert layout_of(node) == []
+    assert modes_of(node) == [False, False]
+    assert supervisor.node.read_record().owned == ()
+
+
+def test_a_change_on_a_gpu_that_is_lost_meanwhile_touches_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "wait_until_ready", start_missing)
+    monkeypatch.setattr(changes, "check_before", lambda *_: None)  # it is lost just afterwards
+    node = open_simulated(tmp_path / "home", "a100-80gb:2")
+    supervisor = Supervisor(replace(node, runtime=ServersInMemory()))
+    model = (
+        "chat: {engine: command, slice: 7g.80gb, replicas: 2, "
+        f'command: ["{sys.executable}", "{{port}}"]}}'
+    )
+    path = write_stack(tmp_path, model, more=f"gateway: {{port: {free_port()}}}")
+    change = prepared(node, path).change
+    set_lost(node.machine.simulator_dir, 1, lost=True)
+    with pytest.raises(GpuLostError, match="nothing was changed"):
+        bring_up(supervisor, change, ignore, lambda: None)
+    assert roll_back(supervisor, ignore)
+    assert layout_of(node) == []
+    assert modes_of(node) == [False]

@@ -10,7 +10,7 @@ from builders import a_board_gpu, an_observed, with_slices
 from gpuslice.agent.node import Node
 from gpuslice.cli.render.hardware import gpus_table, placements_text, profiles_table
 from gpuslice.model.gpu import MigMode
-from gpuslice.simulator.machine import set_privileged
+from gpuslice.simulator.machine import set_lost, set_privileged
 from machines import make_slice
 from terminal import Terminal, screen
 
@@ -158,3 +158,17 @@ def test_with_everything_in_sight_there_is_no_note(terminal: Terminal, node: Nod
     make_slice(node, "3g.40gb", 0)
     for command in ("gpus", "profiles", "ps"):
         assert "could not be" not in terminal.type(command).out
+
+
+def test_a_lost_gpu_is_told_and_does_not_hide_the_others(terminal: Terminal) -> None:
+    terminal.simulation = "a100-80gb:2"
+    assert terminal.type("gpus", "--json").json["lost"] == []
+    set_lost(terminal.machine.simulator_dir, 1, lost=True)
+    shown = terminal.type("gpus")
+    assert shown.status == 0
+    assert "note GPU 1 has fallen off the bus" in shown.out
+    assert terminal.type("gpus", "--json").json["lost"] == [1]
+    assert "GPU 1 has fallen off the bus" in terminal.type("slices", "list").out
+    told = terminal.type("doctor")
+    assert told.status == 1
+    assert "has fallen off the bus" in told.out

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from gpuslice.errors import PermissionDeniedError
+from gpuslice.errors import GpuLostError, PermissionDeniedError
 from gpuslice.model.gpu import Sight
-from gpuslice.simulator.machine import set_privileged
+from gpuslice.simulator.machine import set_lost, set_privileged
 from simulated_gpus import SimulatedGpus, simulated_gpus
 
 
@@ -87,3 +87,19 @@ def be_another_board(machine: SimulatedGpus) -> None:
 
     machine.nvml.replace("nvmlDeviceGetName", lambda handle: "NVIDIA A900")
     machine.nvml.replace("nvmlDeviceGetPciInfo", of_another_board)
+
+
+def test_a_gpu_that_has_fallen_off_the_bus_leaves_the_others_in_sight(tmp_path: Path) -> None:
+    machine = simulated_gpus(tmp_path, "a100-80gb:3")
+    before = machine.driver.read()
+    set_lost(tmp_path, 1, lost=True)
+    for observed in (machine.driver.read(), machine.driver.survey()):
+        assert observed.lost == (1,)
+        assert observed.gpus == (before.gpus[0], before.gpus[2])
+
+
+def test_when_all_have_fallen_off_the_bus_nothing_can_be_read(tmp_path: Path) -> None:
+    machine = simulated_gpus(tmp_path)
+    set_lost(tmp_path, 0, lost=True)
+    with pytest.raises(GpuLostError):
+        machine.driver.survey()

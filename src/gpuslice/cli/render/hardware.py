@@ -78,6 +78,7 @@ def gpus_json(observed: Observed) -> dict[str, Any]:
         "simulated": observed.simulated,
         "driver_version": observed.driver_version,
         "gpus": gpus,
+        "lost": list(observed.lost),
     }
 
 
