@@ -40,3 +40,19 @@ def main() -> None:
         sys.exit(1)
     finally:
         gc.freeze()  # the interpreter need not search all of it once more on its way out
+        _end_beside_a_solver(sys.exc_info()[1])
+
+
+def _end_beside_a_solver(ending: BaseException | None) -> None:
+    """End at once where a solver that was left still works; taking the interpreter down would wait.
+
+    Args:
+        ending: The exception the command ends with; its exit status is kept.
+    """
+    solvers = sys.modules.get("gpuslice.planner.packing.highs")  # loaded only where it was needed
+    if solvers is None or not solvers.still_running():
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    status = ending.code if isinstance(ending, SystemExit) else ending
+    os._exit(status if isinstance(status, int) else int(status is not None))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Iterator
 
@@ -86,3 +88,38 @@ def test_a_program_whose_solver_overruns_keeps_what_it_knows(endless: Endless) -
     program.minimise({0: 1}, Allowance(limit_s=0.05))
     if program.failed:
         assert len(endless.left) == asked, "a solver that was left is not touched"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_solver_that_was_left_is_known_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[threading.Event] = []
+    waits: list[object] = []
+    monkeypatch.setattr(highs, "_left", left)
+    monkeypatch.setattr("atexit.register", waits.append)
+    endless = Endless(searches_only=False)
+    with pytest.raises(OverrunError):
+        run_within(a_solver(), 0.01, endless)
+    assert highs.still_running()
+    endless.let_go.set()
+    (wait,) = waits
+    assert callable(wait)
+    wait()
+    assert not highs.still_running()
+
+
+def test_ctrl_c_leaves_a_solver(monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[threading.Event] = []
+    monkeypatch.setattr(highs, "_left", left)
+    monkeypatch.setattr("atexit.register", lambda _: None)
+
+    endless = Endless(searches_only=False)
+
+    def interrupted(solver: highspy.Highs) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        endless(solver)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_within(a_solver(), 60.0, interrupted)
+    assert highs.still_running()
+    endless.let_go.set()
+    assert left[0].wait(60)
