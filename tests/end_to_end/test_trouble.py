@@ -102,7 +102,7 @@ def test_a_closed_terminal_is_a_ctrl_c(stand: Stand) -> None:
     process.kill()
     process.communicate()
 
-    stand.wait_for(lambda: stand.slices() == [], "the agent to undo")
+    stand.wait_for(lambda: not stand.machine.journal_file.exists(), "the agent to undo")
     stand.assert_nothing_is_left()
 
 
