@@ -112,10 +112,10 @@ def size(  # noqa: PLR0913 - one parameter for each option
     from gpuslice.cli.console import out, print_json
     from gpuslice.cli.render.size import size_json, size_view
 
-    _known_boards(board)
+    boards = _known_boards(board)
     chosen = engine or ("llama.cpp" if model.lower().endswith(".gguf") else "vllm")
     load = _load(context_tokens, concurrency, cache)
-    answer = _answer(model, chosen, load, adapter or [], draft, board or [])
+    answer = _answer(model, chosen, load, adapter or [], draft, boards)
     if as_json:
         print_json(size_json(answer))
     else:
@@ -166,11 +166,13 @@ def _load(context_tokens: int, concurrency: int, cache: str) -> Load:
     return Load(context_tokens=context_tokens, concurrency=concurrency, cache=kind)
 
 
-def _known_boards(boards: list[str] | None) -> None:
-    """Refuse a board that nobody has heard of, naming those that are meant."""
+def _known_boards(named: list[str] | None) -> list[str]:
+    """Find the boards that are meant; one that nobody has heard of, or without MIG, is refused."""
     from gpuslice.hardware import board
 
-    for key in boards or ():
-        if not board(key).has_mig:
-            message = f"{key} cannot be sliced."
+    found = [board(name) for name in named or ()]
+    for one in found:
+        if not one.has_mig:
+            message = f"{one.key} cannot be sliced."
             raise typer.BadParameter(message, param_hint="--board")
+    return [one.key for one in found]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,18 @@ def test_part_that_counts_wrongly_is_told(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(gguf_bytes())
     with pytest.raises(SizingError, match="counts wrongly"):
         size(tmp_path / name, engine="llama.cpp")
+
+
+def test_hub_name_without_the_hubs_library_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # import fails
+    with pytest.raises(SizingError, match="asking the hub needs huggingface_hub") as caught:
+        size("Qwen/Qwen3-4B")
+    assert "pip install 'gpuslice[hub]'" in caught.value.hint
+
+
+@pytest.mark.parametrize("source", ["org/name/more", "org/name:Q4", "a b"])
+def test_name_that_no_hub_has_is_told(source: str) -> None:
+    with pytest.raises(SizingError, match="no name of a model on the hub"):
+        size(source)
