@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -41,8 +41,8 @@ EngineOption = Annotated[
     typer.Option(
         "--engine",
         metavar="NAME",
-        help="vllm or llama.cpp; where it is left out, llama.cpp for a .gguf file and vllm for "
-        "the rest.",
+        help="vllm, sglang or llama.cpp; where it is left out, llama.cpp for a .gguf file and vllm "
+        "for the rest.",
     ),
 ]
 Cache = Annotated[
@@ -125,17 +125,13 @@ def size(  # noqa: PLR0913 - one parameter for each option
 def _answer(
     source: str, engine: str, load: Load, adapters: list[str], draft: str, boards: list[str]
 ) -> Answer:
-    from gpuslice.sizing.beside import adapter_beside, draft_beside
     from gpuslice.sizing.fitting import fit_boards
-    from gpuslice.sizing.size import estimate_of, read_model, size_shape
+    from gpuslice.sizing.size import estimate_of, read_model, size_shape, with_company
 
     path = _resolved(source)
     model = read_model(path, engine)
     size_shape(model, load, engine=engine, source=source)  # refuses what cannot be, before more
-    beside = [adapter_beside(str(Path(adapter).absolute())) for adapter in adapters]
-    if draft:
-        beside.append(draft_beside(_resolved(draft), load, engine))
-    load = replace(load, beside=tuple(beside))
+    load = with_company(load, adapters, draft, engine=engine, folder=Path.cwd())
     need = partial(estimate_of(engine), model)
     return Answer(
         source=source,
