@@ -130,9 +130,15 @@ def test_configuration_comes_from_the_cache_where_there_is_no_network(
     assert a_model
 
 
+@pytest.mark.parametrize("shards", [1, 2])
 def test_model_that_is_in_the_cache_is_sized_without_asking_anybody(
-    hub: HubServer, a_model: int, tmp_path: Path
+    hub: HubServer, a_model: int, tmp_path: Path, shards: int
 ) -> None:
+    if shards == 1:
+        hub.files = {f"{NAME}/config.json": json.dumps(CONFIG).encode()}
+        tensors = qwen3_tensors(layers=2, width=256, inner=512, kv_heads=1, heads=2, tied=False)
+        write_safetensors(tmp_path / "one.safetensors", tensors)
+        hub.files[f"{NAME}/model.safetensors"] = (tmp_path / "one.safetensors").read_bytes()
     code = "import huggingface_hub as h, sys; n, *fs = sys.argv[1:]; "
     code += "[h.hf_hub_download(n, f) for f in fs]"
     files = sorted(key.removeprefix(f"{NAME}/") for key in hub.files)
@@ -180,11 +186,21 @@ def test_model_without_safetensors_is_told(hub: HubServer, tmp_path: Path) -> No
     assert "has no model.safetensors: only safetensors can be sized" in asked.error
 
 
-def test_broken_header_is_told(hub: HubServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff" * 64,
+        b"",
+        b"\x02" + bytes(7) + b"[]",
+        b"\x07" + bytes(7) + b'{"a":5}',
+        b"\x06" + bytes(7) + b'{"a":{',
+    ],
+)
+def test_broken_header_is_told(hub: HubServer, tmp_path: Path, content: bytes) -> None:
     hub.files[f"{NAME}/config.json"] = json.dumps(CONFIG).encode()
-    hub.files[f"{NAME}/model.safetensors"] = b"\xff" * 64
+    hub.files[f"{NAME}/model.safetensors"] = content
     asked = ask(hub, tmp_path / "home")
-    assert asked.status == 3
+    assert asked.status == 3, asked.err
     assert "no sound safetensors file" in asked.error
 
 
@@ -193,3 +209,9 @@ def test_hub_that_cannot_be_reached_is_told(hub: HubServer, tmp_path: Path) -> N
     assert asked.status == 3
     assert "the hub cannot be reached" in asked.error
     assert "check the network" in asked.error
+
+
+def test_name_that_the_hub_does_not_allow_is_told(hub: HubServer, tmp_path: Path) -> None:
+    asked = ask(hub, tmp_path / "home", "org/a--b")
+    assert asked.status == 3, asked.err
+    assert "'org/a--b' is no name of a model on the hub" in asked.error

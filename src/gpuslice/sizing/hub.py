@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,9 @@ from gpuslice.sizing.tensors import Tensor
 
 _NAME = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 _SINGLE = "model.safetensors"
+_WHAT_TO_GIVE = "give a folder, a .gguf file, or owner/name"
 _MOST_SHARDS = 1000
+_AT_ONCE = 8  # as many headers as the library itself asks for together
 _FOR_NOW = "say `slice:` or `memory:` for this model"
 
 
@@ -46,13 +49,14 @@ def read_hub_model(name: str) -> tuple[Mapping[str, object], tuple[Tensor, ...]]
             cannot be reached; or it holds no safetensors.
     """
     if not _NAME.fullmatch(name):
-        hint = "give a folder, a .gguf file, or owner/name"
-        raise SizingError(f"'{name}' is no name of a model on the hub", hint=hint)
+        raise SizingError(f"'{name}' is no name of a model on the hub", hint=_WHAT_TO_GIVE)
     repository = _Repository(name)
     config = repository.read_json(CONFIG)
     if config is None:
         raise SizingError(f"{name} has no {CONFIG}, so what it needs is unknown", hint=_FOR_NOW)
-    return config, tuple(t for shard in repository.shards() for t in repository.tensors(shard))
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        parts = tuple(pool.map(repository.tensors, repository.shards()))
+    return config, tuple(tensor for part in parts for tensor in part)
 
 
 class _Repository:
@@ -79,7 +83,8 @@ class _Repository:
 
     def shards(self) -> tuple[str, ...]:
         """List the files that hold the weights."""
-        index = self.read_json(INDEX)
+        cached = self._hub.try_to_load_from_cache(self._name, _SINGLE)
+        index = None if isinstance(cached, str) else self.read_json(INDEX)
         if index is None:
             return (_SINGLE,)
         weight_map = index.get("weight_map")
@@ -98,12 +103,21 @@ class _Repository:
             cached = self._hub.try_to_load_from_cache(self._name, shard)
             if isinstance(cached, str):
                 return read_shard(Path(cached))
-            found = self._hub.HfApi().parse_safetensors_file_metadata(self._name, shard)
+            found = self._header(shard)
         header = {
             name: {"dtype": t.dtype, "shape": t.shape, "data_offsets": list(t.data_offsets)}
             for name, t in found.tensors.items()
         }
         return tensors_of(header, f"{self._name}/{shard}")[0]
+
+    def _header(self, shard: str) -> Any:
+        """Ask for the header of a shard; the library subscripts what it parsed, whatever it is."""
+        broken = (self._errors.SafetensorsParsingError, LookupError, TypeError, AttributeError)
+        try:
+            return self._hub.HfApi().parse_safetensors_file_metadata(self._name, shard)
+        except broken as error:
+            text = f"{self._name}/{shard} is no sound safetensors file"
+            raise SizingError(text, hint=_FOR_NOW) from error
 
     def _is_reachable(self) -> bool:
         """Ask once; the library asks for half a minute before it believes that nobody is there."""
@@ -133,9 +147,9 @@ class _Repository:
         except errors.EntryNotFoundError as error:
             text = f"{self._name} has no {file}: only safetensors can be sized"
             raise SizingError(text, hint=_FOR_NOW) from error
-        except errors.SafetensorsParsingError as error:
-            text = f"{self._name}/{file} is no sound safetensors file"
-            raise SizingError(text, hint=_FOR_NOW) from error
+        except errors.HFValidationError as error:
+            text = f"'{self._name}' is no name of a model on the hub"
+            raise SizingError(text, hint=_WHAT_TO_GIVE) from error
         except errors.HfHubHTTPError as error:
             raise self._unanswered(file, error) from error
         except nobody as error:
