@@ -63,17 +63,17 @@ def _parts_table(answer: Answer) -> Table:
 
 
 def _boards_table(answer: Answer) -> Table:
-    table = Table(box=None)
+    table = Table(title="smallest slice that holds it", title_justify="left", box=None)
     table.add_column("board", style="bold", no_wrap=True)
-    table.add_column("smallest slice", no_wrap=True)
-    table.add_column("left for cache", justify="right")
-    table.add_column("requests it holds", justify="right")
+    table.add_column("slice", no_wrap=True)
+    table.add_column("left MiB", justify="right", no_wrap=True)
+    table.add_column("requests", justify="right", no_wrap=True)
     table.add_column("one smaller, and what that takes", overflow="fold")
     for fitting in answer.fittings:
         table.add_row(
             fitting.board,
             Text(fitting.choice.profile, style="green") if fitting.choice else "none",
-            f"{fitting.left_mib:,} MiB" if fitting.choice else "–",
+            f"{fitting.left_mib:,}" if fitting.choice else "–",
             f"{fitting.requests:,}" if fitting.choice else "–",
             _smaller_text(fitting),
         )
