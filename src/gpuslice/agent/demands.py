@@ -112,6 +112,8 @@ def _wanted(entry: ModelEntry, folder: Path, products: Sequence[str]) -> _Wanted
         engine=entry.engine_name,
         context_tokens=entry.context_tokens,
         concurrency=entry.concurrency,
+        arguments=entry.args,
+        folder=folder,
     )
     return _Wanted(memory_mib=sized.memory_mib, reason=sized.reason)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,11 @@ def write_qwen3(folder: Path, *, config: bool = True) -> None:
     tensors = qwen3_tensors(layers=28, width=1024, inner=3072, kv_heads=8, heads=16, tied=True)
     write_safetensors(folder / "model.safetensors", tensors)
     known = {
+        "model_type": "qwen3",
+        "hidden_size": 1024,
+        "intermediate_size": 3072,
+        "vocab_size": 151936,
+        "max_position_embeddings": 40960,
         "num_hidden_layers": 28,
         "num_attention_heads": 16,
         "num_key_value_heads": 8,
@@ -32,9 +38,9 @@ def write_qwen3(folder: Path, *, config: bool = True) -> None:
 def test_real_model_is_sized_to_what_llama_cpp_allocates() -> None:
     sized = size(the_small_model(), engine="llama.cpp")
     # llama.cpp logs, with these settings: model buffer 92.10 MiB, KV buffer 360.00 MiB.
-    assert [part.memory_mib for part in sized.parts[:2]] == [93, 360]
+    assert [part.memory_mib for part in sized.parts[:3]] == [64, 29, 360]
     assert sized.memory_mib < 1024
-    assert sized.reason.startswith("93 MiB weights + 360 MiB KV cache (4 × 4,096 tokens) + ")
+    assert sized.reason.startswith("64 MiB weights, Q4_1 + 29 MiB weights, Q8_0 + 360 MiB KV cache")
 
 
 def test_safetensors_folder_is_sized_to_what_vllm_measured(tmp_path: Path) -> None:
@@ -46,11 +52,38 @@ def test_safetensors_folder_is_sized_to_what_vllm_measured(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("source", ["Qwen/Qwen3-4B", "gpt2", "org/name-GGUF:Q4_K_M"])
-@pytest.mark.parametrize("engine", ["vllm", "llama.cpp"])
-def test_hub_name_is_unknown(source: str, engine: str) -> None:
-    with pytest.raises(SizingError, match="not on this machine") as caught:
-        size(source, engine=engine)
+def test_hub_name_is_nothing_that_llama_cpp_serves(source: str) -> None:
+    with pytest.raises(SizingError, match=r"no \.gguf file") as caught:
+        size(source, engine="llama.cpp")
     assert "`slice:` or `memory:`" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("context", "concurrency", "message"),
+    [(0, 4, "a context of 0"), (4096, 0, "a concurrency of 0"), (4096, 10**9, "makes no sense")],
+)
+def test_absurd_numbers_are_refused(
+    tmp_path: Path, context: int, concurrency: int, message: str
+) -> None:
+    write_qwen3(tmp_path)
+    with pytest.raises(SizingError, match=message):
+        size_model(str(tmp_path), engine="vllm", context_tokens=context, concurrency=concurrency)
+
+
+def test_context_beyond_the_models_is_refused_with_the_longest_it_has(tmp_path: Path) -> None:
+    write_qwen3(tmp_path)
+    with pytest.raises(SizingError, match="was made for 40,960 tokens; 40,961 are") as caught:
+        size_model(str(tmp_path), engine="vllm", context_tokens=40_961, concurrency=1)
+    assert "at most 40,960" in caught.value.hint
+
+
+def test_configuration_of_another_model_is_refused(tmp_path: Path) -> None:
+    write_qwen3(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text()) | {"num_key_value_heads": 4}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(SizingError, match="contradicts itself") as caught:
+        size(tmp_path)
+    assert "from one place" in caught.value.hint
 
 
 def test_what_an_own_command_needs_is_unknown() -> None:
@@ -96,3 +129,72 @@ def test_part_that_counts_wrongly_is_told(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(gguf_bytes())
     with pytest.raises(SizingError, match="counts wrongly"):
         size(tmp_path / name, engine="llama.cpp")
+
+
+def test_hub_name_without_the_hubs_library_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # import fails
+    with pytest.raises(SizingError, match="asking the hub needs huggingface_hub") as caught:
+        size("Qwen/Qwen3-4B")
+    assert "pip install 'gpuslice[hub]'" in caught.value.hint
+
+
+@pytest.mark.parametrize("source", ["org/name/more", "org/name:Q4", "a b"])
+def test_name_that_no_hub_has_is_told(source: str) -> None:
+    with pytest.raises(SizingError, match="no name of a model on the hub"):
+        size(source)
+
+
+def with_arguments(folder: Path, *arguments: str) -> Sized:
+    return size_model(
+        str(folder),
+        engine="vllm",
+        context_tokens=4096,
+        concurrency=4,
+        arguments=arguments,
+        folder=folder.parent,
+    )
+
+
+def test_arguments_of_the_user_change_what_is_needed(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    write_qwen3(folder)
+    plain, small = with_arguments(folder), with_arguments(folder, "--kv-cache-dtype", "fp8")
+    assert small.parts[1].memory_mib * 2 == plain.parts[1].memory_mib
+    half = with_arguments(folder, "--gpu-memory-utilization=0.5")
+    assert half.fraction == 0.5
+    assert half.memory_mib == 2 * sum(part.memory_mib for part in half.parts[:-1])
+
+
+def test_adapter_and_draft_that_arguments_name_are_counted(tmp_path: Path) -> None:
+    for name in ("model", "draft"):
+        (tmp_path / name).mkdir()
+        write_qwen3(tmp_path / name)
+    adapter = tmp_path / "sql"
+    adapter.mkdir()
+    write_safetensors(adapter / "adapter_model.safetensors", {"a": ("BF16", (2**20,), 2**21)})
+    config = '{"model": "./draft"}'
+    arguments = ("--lora-modules", "sql=sql", "--speculative-config", config)
+    sized = with_arguments(tmp_path / "model", *arguments)
+    parts = {part.name: part.memory_mib for part in sized.parts}
+    assert parts["adapter sql"] == 2
+    weights, cache = sized.parts[0].memory_mib, 114_688 * 4 * 4096 // 2**20
+    assert abs(parts["draft model draft"] - weights - cache) <= 1
+
+
+def test_context_that_arguments_stretch_is_not_held_against_the_model(tmp_path: Path) -> None:
+    write_qwen3(tmp_path)
+    longer = ("--max-model-len", "100000")
+    with pytest.raises(SizingError, match="made for 40,960"):
+        with_arguments(tmp_path, *longer)
+    assert with_arguments(tmp_path, *longer, "--hf-overrides", "{}").memory_mib > 0
+
+
+def test_sglang_leaves_the_activations_beside_its_share(tmp_path: Path) -> None:
+    write_qwen3(tmp_path)
+    here, there = size(tmp_path, engine="sglang"), size(tmp_path, engine="vllm")
+    assert [part.name for part in here.parts[:2]] == [part.name for part in there.parts[:2]]
+    assert here.parts[-1].name == "beside SGLang's 0.90 of the slice"
+    assert here.beside_mib >= 640 + 256 + 154 * 4096 // 1024
