@@ -30,6 +30,7 @@ from gpuslice.stack.schema import ModelEntry, Stack
 from gpuslice.stack.sources import check_sources, resolve_source
 
 _AS_USUAL = PlanOptions()
+_SOME_SLICE_MIB = 16_384  # arguments are checked before the slice is known
 
 
 def prepare(
@@ -171,13 +172,15 @@ def check_launches(desired: Desired, python: str) -> None:
             replica=ReplicaId(model.name, 0),
             source=model.source,
             slice_uuid="",
-            slice_memory_mib=0,
+            slice_memory_mib=_SOME_SLICE_MIB,
             port=0,
             context_tokens=model.context_tokens,
             concurrency=model.concurrency,
             args=model.args,
             command=model.command,
             environment=model.environment,
+            program=model.program,
+            ready=model.ready,
         )
         engine_named(model.engine, python=python).launch(request)
 
@@ -237,4 +240,6 @@ def _model(name: str, entry: ModelEntry, folder: Path) -> DesiredModel:
         args=entry.args,
         command=_located(entry.command, folder),
         environment=tuple(sorted(entry.environment.items())),
+        program=_located((entry.program,), folder)[0] if entry.program else "",
+        ready=entry.ready or "",
     )
