@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from gpuslice.agent.turns import has_turn
 from gpuslice.gateway.client import Worker
 from gpuslice.gateway.sync import worker_changes
 from gpuslice.model.server import Launch, Role, RunningServer
@@ -105,7 +106,10 @@ def reconcile(
     starts = tuple(
         Start(launch=launch)
         for launch in wanted
-        if launch.name not in alive and launch.name not in going and _due(launch, attempts, now)
+        if launch.name not in alive
+        and launch.name not in going
+        and _due(launch, attempts, now)
+        and has_turn(launch, wanted, alive, seen.ready)
     )
     return (*stops, *starts, *_gateway_actions(wanted, seen))
 
