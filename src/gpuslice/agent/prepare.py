@@ -25,6 +25,7 @@ from gpuslice.model.gpu import Observed
 from gpuslice.planner.admission import check_demands, choose_gpus
 from gpuslice.planner.check import check_plan
 from gpuslice.planner.plan import plan
+from gpuslice.runtime.installed import which
 from gpuslice.stack.load import LoadedStack
 from gpuslice.stack.schema import ModelEntry, Stack
 from gpuslice.stack.sources import check_sources, resolve_source
@@ -74,7 +75,8 @@ def check_file(loaded: LoadedStack, python: str) -> None:
         StackError: A model file is missing, or an engine would not take its arguments.
     """
     check_sources(loaded)
-    check_launches(resolve(loaded), python)
+    for simulated in (True, False):
+        check_launches(resolve(loaded, simulated=simulated), python)
 
 
 def plan_on(
@@ -102,7 +104,7 @@ def plan_on(
             model that fits nothing.
         BadPlanError: The plan does not pass its own check.
     """
-    desired = resolve(loaded)
+    desired = resolve(loaded, simulated=observed.simulated)
     tell("working out what the models need")
     demands = demands_of(loaded, observed)
     rules, notes = _rules(observed, loaded.stack, options, addable)
@@ -138,15 +140,23 @@ def trade_off(proposal: Proposal, *, limit_s: float = 60.0) -> tuple[FrontierPoi
     return frontier(proposal.observed, proposal.demands, proposal.owned, rules, limit_s=limit_s)
 
 
-def resolve(loaded: LoadedStack) -> Desired:
-    """Turn a stack file into what the agent needs, with absolute paths and chosen engines."""
+def resolve(loaded: LoadedStack, *, simulated: bool = False) -> Desired:
+    """Turn a stack file into what the agent needs, with absolute paths and chosen engines.
+
+    Args:
+        loaded: The stack file.
+        simulated: True where there is no GPU to compute on.
+    """
     stack = loaded.stack
     keys = stack.gateway.api_keys_file
     return Desired(
         stack=stack.name,
         stack_file=str(loaded.path.absolute()),
         digest=loaded.digest,
-        models=tuple(_model(name, e, loaded.folder) for name, e in stack.models.items()),
+        models=tuple(
+            _model(name, entry, loaded.folder, simulated=simulated)
+            for name, entry in stack.models.items()
+        ),
         gateway=DesiredGateway(
             host=stack.gateway.host,
             port=stack.gateway.port,
@@ -230,7 +240,21 @@ def _located(command: tuple[str, ...], folder: Path) -> tuple[str, ...]:
     return (str(folder / command[0]), *command[1:])
 
 
-def _model(name: str, entry: ModelEntry, folder: Path) -> DesiredModel:
+def _program(entry: ModelEntry, folder: Path, *, simulated: bool) -> str:
+    """Choose an engine's program, "" for the usual one.
+
+    llama.cpp has two: its own server, which computes on the slice, and the one in the wheel, which
+    usually computes on the CPU. It is chosen once, here, so that installing one later replaces no
+    server that runs.
+    """
+    if entry.program:
+        return _located((entry.program,), folder)[0]
+    if entry.engine_name == "llama.cpp" and not simulated:
+        return which("llama-server") or ""
+    return ""
+
+
+def _model(name: str, entry: ModelEntry, folder: Path, *, simulated: bool) -> DesiredModel:
     return DesiredModel(
         name=name,
         engine=entry.engine_name,
@@ -240,6 +264,6 @@ def _model(name: str, entry: ModelEntry, folder: Path) -> DesiredModel:
         args=entry.args,
         command=_located(entry.command, folder),
         environment=tuple(sorted(entry.environment.items())),
-        program=_located((entry.program,), folder)[0] if entry.program else "",
+        program=_program(entry, folder, simulated=simulated),
         ready=entry.ready or "",
     )

@@ -28,6 +28,7 @@ from gpuslice.agent.reconcile import (
     reconcile,
 )
 from gpuslice.agent.status import ProcessStatus
+from gpuslice.engines.diagnosis import diagnose
 from gpuslice.errors import GatewayError, GpusliceError, RecordError
 from gpuslice.model.desired import Record
 from gpuslice.model.server import Launch, Role
@@ -98,6 +99,7 @@ class Supervisor:
         """
         match action:
             case Start(launch=launch):
+                self._note_end(launch)
                 self._attempts[launch.name] = attempt(
                     self._attempts.get(launch.name), self._clock()
                 )
@@ -117,6 +119,14 @@ class Supervisor:
                 self.gateway.unregister(worker_id)
             case _:
                 assert_never(action)
+
+    def _note_end(self, launch: Launch) -> None:
+        """Write into the agent's log why a server that is started again had ended, if it tells."""
+        if launch.name not in self._starts:
+            return
+        found = diagnose(self.node.runtime.tail(launch.name, lines=600))
+        if found is not None:
+            log.warning("%s had ended: %s; %s", launch.name, found.cause, found.remedy)
 
     def start_counting_anew(self) -> None:
         """Forget earlier starts: a new change has its own chances."""

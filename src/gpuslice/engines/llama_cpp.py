@@ -54,10 +54,10 @@ _RESERVED = {
     "--alias": "clients ask for the model by its name in the stack file",
     "--host": "servers listen on loopback, behind the gateway",
     "--port": "gpuslice chooses a free port for every server",
+    "--api-key": _KEYS,
 }
 _SERVER_RESERVED = _RESERVED | {
     "--hf-repo": "the file is the model's `model:`",
-    "--api-key": _KEYS,
     "--api-key-file": _KEYS,
     "--api-prefix": "the gateway asks servers below /v1",
     "--ssl-key-file": "the gateway asks servers on loopback, without TLS",

@@ -43,10 +43,7 @@ METRICS = MetricNames(
     prompt_tokens_total="sglang:prompt_tokens_total",
 )
 
-_ENVIRONMENT = (
-    ("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:False"),
-    ("PYTORCH_NVML_BASED_CUDA_CHECK", "0"),
-)
+_ENVIRONMENT = (("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:False"),)
 _ALIASES = {
     "--tp": "--tp-size",
     "--tensor-parallel-size": "--tp-size",

@@ -8,8 +8,10 @@ Separate because vLLM needs things said that it would otherwise guess wrongly on
 - **Memory.** ``--gpu-memory-utilization`` is a share of what CUDA reports for the visible device,
   which is the slice; `memory` works it out from the slice's real memory.
 - **Parallelism.** NCCL refuses two slices of one GPU, so one server has exactly one slice.
-- **Allocator.** On MIG an out-of-memory can end in an assertion instead of an error (pytorch
-  #112377); expandable segments and the NVML-based check are switched off against that.
+- **Allocator.** PyTorch's expandable segments ask NVML for the memory of the parent GPU, which a
+  process on a slice may be refused; it then ends in an assertion (pytorch #112377, #197312), so
+  they are switched off. ``PYTORCH_NVML_BASED_CUDA_CHECK`` is left to vLLM, which needs it on: off,
+  CUDA is initialised before vLLM forks (vllm #42514).
 - **Its slice.** ``CUDA_VISIBLE_DEVICES=MIG-…`` works from release 0.24.0 on; earlier ones convert
   each entry with ``int()`` and end. `defects` has the table by which they are refused beforehand.
 
@@ -46,7 +48,6 @@ METRICS = MetricNames(
 
 _ENVIRONMENT = (
     ("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:False"),
-    ("PYTORCH_NVML_BASED_CUDA_CHECK", "0"),
     ("VLLM_NO_USAGE_STATS", "1"),
 )
 _ALIASES = {

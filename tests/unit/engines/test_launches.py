@@ -191,9 +191,11 @@ def test_a_server_is_never_spread_over_devices(name: str, args: tuple[str, ...])
 
 @pytest.mark.parametrize("name", ["vllm", "sglang", "llama.cpp"])
 def test_a_key_never_stands_in_a_command_line(name: str) -> None:
-    request = a_serve_request(args=("--api-key", "s3cret"), program="/opt/server")
-    with pytest.raises(StackError, match="--api-key"):
-        engine_named(name, python="python").launch(request)
+    for program in ("", "/opt/server"):
+        request = a_serve_request(args=("--api-key", "s3cret"), program=program)
+        with pytest.raises(StackError, match="--api-key") as caught:
+            engine_named(name, python="python").launch(request)
+        assert "s3cret" not in caught.value.message
 
 
 @pytest.mark.parametrize(
