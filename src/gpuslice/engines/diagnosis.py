@@ -186,6 +186,9 @@ def diagnose(lines: Sequence[str]) -> Diagnosis | None:
 
 
 def since_start(lines: Sequence[str]) -> Sequence[str]:
-    """Leave out what earlier starts of a server wrote; a log is kept over starts."""
+    """Leave out what earlier starts of a server wrote, and the line that says how it was started.
+
+    A log is kept over starts, and a command line may have anything in it.
+    """
     starts = [n for n, line in enumerate(lines) if _START.match(line)]
-    return lines[starts[-1] :] if starts else lines
+    return lines[starts[-1] + 1 :] if starts else lines

@@ -43,6 +43,10 @@ def test_what_an_earlier_start_wrote_does_not_count() -> None:
     assert since_start([FAILURE]) == [FAILURE]
 
 
+def test_what_stands_in_a_command_line_is_no_failure() -> None:
+    assert diagnose([f"{START} --system-prompt '{FAILURE}'"]) is None
+
+
 def test_the_cause_counts_and_not_what_follows_from_it() -> None:
     uuid = log_of("vllm-uuid-taken-for-a-number")
     assert diagnose([*uuid, FAILURE]) == diagnose(uuid)
