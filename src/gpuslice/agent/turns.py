@@ -16,21 +16,34 @@ from collections.abc import Collection, Sequence
 from gpuslice.model.server import Launch
 
 
-def has_turn(
-    launch: Launch, wanted: Sequence[Launch], alive: Collection[str], ready: Collection[str]
-) -> bool:
-    """Tell whether a server that does not run yet may start now.
+def take_turns(
+    due: Sequence[Launch],
+    wanted: Sequence[Launch],
+    alive: Collection[str],
+    ready: Collection[str],
+) -> tuple[Launch, ...]:
+    """Choose who starts now.
+
+    Only those that are due take part, so a server that keeps ending, and waits for its next try,
+    holds up nobody behind it.
 
     Args:
-        launch: The server.
-        wanted: Every process that should run, in the order in which they take their turns.
+        due: Servers that do not run and may be started, in the order in which they take turns.
+        wanted: Every process that should run.
         alive: Names of those that run.
         ready: Names of those that have answered.
+
+    Returns:
+        Those of them that start now: all on slices, and one for each shared device on which none
+        is starting.
     """
-    if not launch.shared_gpu:
-        return True
-    sharing = [other for other in wanted if other.shared_gpu == launch.shared_gpu]
-    if any(other.name in alive and other.name not in ready for other in sharing):
-        return False
-    first = next(other for other in sharing if other.name not in alive)
-    return first.name == launch.name
+    starting = {
+        other.shared_gpu for other in wanted if other.name in alive and other.name not in ready
+    }
+    chosen = []
+    for launch in due:
+        if launch.shared_gpu and launch.shared_gpu in starting:
+            continue
+        starting.add(launch.shared_gpu)
+        chosen.append(launch)
+    return tuple(chosen)

@@ -174,3 +174,12 @@ def test_servers_that_share_a_device_start_one_after_the_other() -> None:
     assert due((first, second), starting) == ()
     ready = replace(starting, ready=frozenset({first.name}))
     assert due((first, second), ready) == (Start(launch=second),)
+
+
+def test_nobody_starts_on_a_shared_device_beside_one_that_is_to_be_stopped() -> None:
+    first, second = (replace(launch, shared_gpu="GPU-1") for launch in (CHAT, CODER))
+    old = replace(the_process_of(first), config_hash="another")
+    seen = Seen(processes=(old,), ready=frozenset({first.name}))
+    assert due((first, second), seen) == (Stop(process=old),)
+    on_slices = due((CHAT, CODER), seen)
+    assert on_slices == (Stop(process=old), Start(launch=CODER))
