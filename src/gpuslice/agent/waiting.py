@@ -20,6 +20,10 @@ from gpuslice.model.event import Event, EventKind, Report
 from gpuslice.model.server import Launch, Role
 
 READY_TIMEOUT_S = 1800.0
+"""How long nobody who is waited for may write anything new; a large download takes hours, and its
+log goes on."""
+LONGEST_S = 6 * 3600.0
+"""How long is waited at most, whatever the logs say."""
 REFUSED_TIMEOUT_S = 60.0
 """How long a server in good health may answer no question before waiting is given up."""
 LOOK_EVERY_S = 0.2
@@ -46,6 +50,7 @@ def wait_until_ready(supervisor: Supervisor, record: Record, report: Report, che
     supervisor.start_counting_anew()
     began = time.monotonic()
     next_report_s = REPORT_EVERY_S
+    silence = _Silence()
     reported: set[str] = set()
     refused: dict[str, float] = {}
     while not _settled(supervisor, wanted, report, reported):
@@ -53,12 +58,29 @@ def wait_until_ready(supervisor: Supervisor, record: Record, report: Report, che
         waited_s = time.monotonic() - began
         waiting = [launch.name for launch in wanted if launch.name not in reported]
         _raise_if_refused(supervisor, waiting, refused, waited_s)
-        if waited_s > READY_TIMEOUT_S:
-            raise _too_late(supervisor, waiting)
+        if silence.lasts_s(waited_s) > READY_TIMEOUT_S or waited_s > LONGEST_S:
+            raise _too_late(supervisor, waiting, waited_s)
         if waited_s >= next_report_s:
             next_report_s = waited_s + REPORT_EVERY_S
-            _report_waiting(supervisor, waiting, waited_s, report)
+            silence.note(_report_waiting(supervisor, waiting, waited_s, report), waited_s)
         time.sleep(LOOK_EVERY_S)
+
+
+class _Silence:
+    """Since when those that are waited for have written nothing new. Owned by one wait."""
+
+    def __init__(self) -> None:
+        self._last: tuple[tuple[str, str], ...] = ()
+        self._since_s = 0.0
+
+    def note(self, last: tuple[tuple[str, str], ...], waited_s: float) -> None:
+        """Take the last line of each; any that is another one ends the silence."""
+        if last != self._last:
+            self._last, self._since_s = last, waited_s
+
+    def lasts_s(self, waited_s: float) -> float:
+        """Say how long it has lasted, seconds."""
+        return waited_s - self._since_s
 
 
 def _report_starts(supervisor: Supervisor, wanted: Sequence[Launch], report: Report) -> None:
@@ -133,15 +155,21 @@ def _raise_if_refused(
 
 def _report_waiting(
     supervisor: Supervisor, waiting: Sequence[str], waited_s: float, report: Report
-) -> None:
+) -> tuple[tuple[str, str], ...]:
+    """Say what each is busy with; return the last line of each by its name."""
+    last = []
     for name in waiting:
         tail = supervisor.node.runtime.tail(name, lines=20)
-        said = stage(tail) or (tail[-1].strip()[:100] if tail else "")
+        last.append((name, tail[-1] if tail else ""))
+        said = stage(tail) or last[-1][1].strip()[:100]
         told = f"{name} is starting, {waited_s:.0f} s" + (f": {said}" if said else "")
         report(Event(kind=EventKind.WAIT, text=told))
+    return tuple(last)
 
 
-def _too_late(supervisor: Supervisor, waiting: Sequence[str]) -> ServerTimeoutError:
+def _too_late(
+    supervisor: Supervisor, waiting: Sequence[str], waited_s: float
+) -> ServerTimeoutError:
     details = []
     for name in waiting:
         tail = supervisor.node.runtime.tail(name, lines=_READ_LINES)
@@ -150,7 +178,7 @@ def _too_late(supervisor: Supervisor, waiting: Sequence[str]) -> ServerTimeoutEr
         details += [f"{name}: {found.cause}. {found.remedy}"] if found else []
         details += [f"{name}: {answer.said}"] if answer and answer.said else []
     return ServerTimeoutError(
-        f"{', '.join(waiting)} did not become ready within {READY_TIMEOUT_S / 60:.0f} minutes.",
+        f"{', '.join(waiting)} did not become ready within {waited_s / 60:.0f} minutes.",
         hint="Look at its log: gpuslice logs MODEL",
         details=tuple(details),
     )

@@ -96,6 +96,12 @@ _ROWS = (
         "Lower context_tokens, or ask for a larger slice.",
     ),
     _row(
+        r"User-specified max_model_len \((?P<asked>\d+)\) is greater than the derived"
+        r" max_model_len \(\w+=(?P<made>[\d.]*\d)",
+        "the model was made for {made} tokens, and {asked} are asked for",
+        "Set context_tokens to {made} at most.",
+    ),
+    _row(
         r"No available memory for the cache blocks"
         r"|Not enough memory\. Please try to increase --mem-fraction-static"
         r"|Not enough memory to allocate KV cache",

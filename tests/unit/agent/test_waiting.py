@@ -153,6 +153,27 @@ def test_waiting_says_what_a_server_is_busy_with(
         )
 
 
+def test_one_that_goes_on_writing_is_waited_for(
+    node: Node, events: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silence = waiting._Silence()
+    silence.note((("chat", "10 %"),), 100.0)
+    assert silence.lasts_s(1900.0) == 1800.0
+    silence.note((("chat", "10 %"),), 1900.0)
+    assert silence.lasts_s(1900.0) == 1800.0
+    silence.note((("chat", "11 %"),), 1900.0)
+    assert silence.lasts_s(1900.0) == 0.0
+
+    monkeypatch.setattr(waiting, "LONGEST_S", 0.0)
+    with pytest.raises(ServerTimeoutError, match="chat-0 did not become ready"):
+        wait_until_ready(
+            ServersOf(node, a_launch("sleep", "60", port=free_port())),
+            a_record(),
+            events.append,
+            go_on,
+        )
+
+
 def test_waiting_can_be_stopped(node: Node, events: list[Event]) -> None:
     def stop() -> None:
         raise InterruptedChangeError("Interrupted.")

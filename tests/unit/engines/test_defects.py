@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from gpuslice.engines.api import Place
 from gpuslice.engines.catalogue import ENGINE_NAMES
 from gpuslice.engines.defects import DEFECTS, defect_of
+from gpuslice.engines.diagnosis import diagnose
 
 
 @pytest.mark.parametrize(
@@ -39,3 +42,18 @@ def test_each_defect_is_of_an_engine_there_is_and_says_where_it_was_reported() -
         assert defect.engine in ENGINE_NAMES
         assert "#" in defect.source
         assert defect_of(defect.engine, defect.fixed_in, defect.place) is None
+
+
+def test_the_documented_table_is_this_one() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "engines.md").read_text()
+    rows = [line.lower() for line in text.splitlines() if line.startswith("|") and "before" in line]
+    for row, defect in zip(rows, DEFECTS, strict=True):
+        assert row.startswith(f"| {defect.engine} | {defect.place} | before {defect.fixed_in} |")
+
+
+def test_a_log_that_tells_of_a_defect_names_the_release_that_mends_it() -> None:
+    found = diagnose(["ValueError: invalid literal for int() with base 10: 'MIG-377e0049'"])
+    defect = defect_of("vllm", "0.20.1", Place.PROCESS)
+    assert found is not None
+    assert defect is not None
+    assert f"vLLM {defect.fixed_in} or later" in found.remedy
