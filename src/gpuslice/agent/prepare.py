@@ -5,7 +5,7 @@ The one path that ``plan``, ``up`` and ``cost`` share, so that what is shown is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from gpuslice.model.certificate import FrontierPoint
 from gpuslice.model.demand import Demand, ReplicaId, Rules
 from gpuslice.model.desired import Desired, DesiredGateway, DesiredModel, Hooks, Record
 from gpuslice.model.gpu import Observed
+from gpuslice.model.plan import Seat
 from gpuslice.planner.admission import check_demands, choose_gpus
 from gpuslice.planner.check import check_plan
 from gpuslice.planner.plan import plan
@@ -124,7 +125,7 @@ def plan_on(
         observed=observed,
         plan=made,
         rules=rules,
-        notes=(*unknown_products(loaded, observed), *notes),
+        notes=(*unknown_products(loaded, observed), *notes, *_overruled(desired, made.seats)),
     )
 
 
@@ -177,22 +178,38 @@ def check_launches(desired: Desired, python: str) -> None:
         StackError: A model's arguments or command contradict its engine.
     """
     for model in desired.models:
-        request = ServeRequest(
-            stack=desired.stack,
-            replica=ReplicaId(model.name, 0),
-            source=model.source,
-            slice_uuid="",
-            slice_memory_mib=_SOME_SLICE_MIB,
-            port=0,
-            context_tokens=model.context_tokens,
-            concurrency=model.concurrency,
-            args=model.args,
-            command=model.command,
-            environment=model.environment,
-            program=model.program,
-            ready=model.ready,
-        )
+        request = _request(desired, model, memory_mib=_SOME_SLICE_MIB)
         engine_named(model.engine, python=python).launch(request)
+
+
+def _overruled(desired: Desired, seats: Sequence[Seat]) -> Iterator[str]:
+    """Say where a model's own arguments overrule what was worked out, on its first slice."""
+    first: dict[str, int] = {}
+    for seat in seats:
+        first.setdefault(seat.replica.model, seat.slice.memory_mib)
+    for model in desired.models:
+        if model.name in first and model.args:
+            request = _request(desired, model, memory_mib=first[model.name])
+            yield from engine_named(model.engine, python="python").launch(request).notes
+
+
+def _request(desired: Desired, model: DesiredModel, *, memory_mib: int) -> ServeRequest:
+    """Ask for a server of a model that is never started: only its arguments count."""
+    return ServeRequest(
+        stack=desired.stack,
+        replica=ReplicaId(model.name, 0),
+        source=model.source,
+        slice_uuid="",
+        slice_memory_mib=memory_mib,
+        port=0,
+        context_tokens=model.context_tokens,
+        concurrency=model.concurrency,
+        args=model.args,
+        command=model.command,
+        environment=model.environment,
+        program=model.program,
+        ready=model.ready,
+    )
 
 
 def _rules(

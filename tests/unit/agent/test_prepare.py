@@ -238,3 +238,13 @@ def test_a_program_that_is_named_is_taken_from_the_folder_of_the_stack_file(
     written = "a: {model: m.gguf, slice: 1g.10gb, program: bin/llama-server, ready: chat}"
     model = resolve(load_stack(write_stack(tmp_path, written)), simulated=True).models[0]
     assert (model.program, model.ready) == (str(tmp_path / "bin/llama-server"), "chat")
+
+
+def test_a_plan_says_where_arguments_overrule_what_was_worked_out(
+    node: Node, tmp_path: Path
+) -> None:
+    args = "args: [--max-model-len, '16384', --gpu-memory-utilization=0.8]"
+    written = f"chat: {{model: Org/Name, slice: 1g.10gb, replicas: 2, {args}}}"
+    context, share = prepared(node, write_stack(tmp_path, written)).notes
+    assert context.startswith("chat: --max-model-len 16384 from args counts, not 4096, which")
+    assert share.startswith("chat: --gpu-memory-utilization 0.8 from args counts, not 0.9000")
