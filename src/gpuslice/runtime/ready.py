@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 _LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - mapped, not bound
 
 HEALTH_WITHIN_S = 1.0
-ANSWER_WITHIN_S = 30.0
-"""The first token may wait for kernels to be compiled; a server on the CPU is slow anyway."""
+ANSWER_WITHIN_S = 120.0
+"""The first token may wait for kernels to be compiled, and behind the requests of clients where a
+server has run for long and only who looks after it is new."""
 
 # A model of another kind is refused with one of these, so the next question may be its own.
 _NOT_ITS_KIND = frozenset({400, 404, 405, 422, 501})
+# It is busy, or silent; waiting may mend that.
+_NO_REFUSAL = frozenset({0, 429, 503})
 _OK = 200
 _MOST_BYTES = 65_536
 _MOST_SHOWN = 200
@@ -39,8 +42,8 @@ class Answer:
     Attributes:
         ready: True when it answered as a server that works does.
         said: What was asked and answered, in words; "" when it is ready.
-        refused: True when it is in good health and yet answers no question, which is rarely
-            mended by waiting.
+        refused: True when it is in good health and yet refuses every question, which is rarely
+            mended by waiting; False when it is silent or busy.
     """
 
     ready: bool
@@ -58,15 +61,18 @@ def ask(launch: Launch, *, answer_within_s: float = ANSWER_WITHIN_S) -> Answer:
     health = _exchange(launch, "GET", launch.health_path, timeout_s=HEALTH_WITHIN_S)
     if health.status != _OK:
         return Answer(ready=False, said=health.told)
-    said = []
+    if not launch.questions:
+        return Answer(ready=True)
+    said, refused = [], False
     for question in launch.questions:
         reply = _exchange(launch, "POST", question.path, question.body, timeout_s=answer_within_s)
         if reply.status == _OK and _has(reply.text, question.answer_key):
             return Answer(ready=True)
         said.append(reply.told)
+        refused = reply.status not in _NO_REFUSAL
         if reply.status not in _NOT_ITS_KIND:
             break
-    return Answer(ready=not said, said="; ".join(said), refused=bool(said))
+    return Answer(ready=False, said="; ".join(said), refused=refused)
 
 
 def is_ready(

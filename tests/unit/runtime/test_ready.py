@@ -198,4 +198,12 @@ def test_a_server_that_hangs_over_its_first_token_is_not_waited_for_without_end(
     answer = ask(a_model_on(server.server_port), answer_within_s=0.05)
     released.set()
     assert answer.said == "POST /v1/completions was not answered within 0.05 s"
-    assert answer.refused
+    assert not answer.refused
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_that_is_busy_has_refused_nothing(server: Scripted, status: int) -> None:
+    server.script["/v1/completions"] = (status, "busy")
+    answer = ask(a_model_on(server.server_port))
+    assert (answer.ready, answer.refused) == (False, False)
+    assert answer.said.endswith(f"{status}: busy")
