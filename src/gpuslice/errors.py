@@ -348,6 +348,12 @@ class EngineMissingError(RuntimeFailure):
     code = "engine-missing"
 
 
+class EngineBrokenError(RuntimeFailure):
+    """The installed release of an engine is known not to run on a slice."""
+
+    code = "engine-broken"
+
+
 class NoServerError(RuntimeFailure):
     """A model was named that no running stack serves."""
 

@@ -18,10 +18,13 @@ from enum import StrEnum
 from gpuslice.agent.node import open_driver
 from gpuslice.agent.sight import LOST
 from gpuslice.driver.translation import CHECK_HARDWARE
+from gpuslice.engines.api import Place
+from gpuslice.engines.defects import defect_of
 from gpuslice.errors import GpusliceError
 from gpuslice.hardware import MIG_PRODUCTS
 from gpuslice.model.gpu import Gpu, Observed
 from gpuslice.model.machine import Machine
+from gpuslice.runtime.installed import installed_version, which
 from gpuslice.runtime.ports import check_port_free
 
 DEFAULT_GATEWAY_PORT = 8080
@@ -119,10 +122,10 @@ def _permission(machine: Machine) -> Iterator[Finding]:
 
 
 def _engines(machine: Machine) -> Iterator[Finding]:
-    if shutil.which("vllm"):
-        yield _good("vLLM", "installed")
-    else:
-        yield _note("vLLM", "not installed here", "pip install vllm (needed for `engine: vllm`)")
+    yield from _installed("vllm", "vLLM")
+    yield from _installed("sglang", "SGLang")
+    if found := which("llama-server"):
+        yield _good("llama.cpp", f"its own server is installed: {found}")
     if importlib.util.find_spec("xllamacpp"):
         yield _good("llama.cpp", "xllamacpp is installed")
         if not machine.simulated and not _computes_on_gpu():
@@ -131,6 +134,20 @@ def _engines(machine: Machine) -> Iterator[Finding]:
     else:
         remedy = "pip install 'gpuslice[cpu]' (needed for .gguf models)"
         yield _note("llama.cpp", "xllamacpp is not installed", remedy)
+
+
+def _installed(engine: str, name: str) -> Iterator[Finding]:
+    if which(engine) is None:
+        remedy = f"pip install {engine} (needed for `engine: {engine}`)"
+        yield _note(name, "not installed here", remedy)
+        return
+    version = installed_version(engine, package=engine)
+    defect = defect_of(engine, version, Place.PROCESS)
+    if defect is None:
+        yield _good(name, f"installed, {version}" if version else "installed")
+    else:
+        remedy = f"pip install '{engine}>={defect.fixed_in}'"
+        yield _note(name, f"{version} cannot serve on a slice: it {defect.what}", remedy)
 
 
 def _computes_on_gpu() -> bool:

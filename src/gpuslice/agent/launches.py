@@ -100,4 +100,6 @@ def _request(
         command=model.command,
         environment=model.environment,
         threads=cpu_threads(slice_, gpu, host.cpu_count),
+        program=model.program,
+        ready=model.ready,
     )

@@ -6,7 +6,6 @@ Everything that can be known beforehand is refused here, so that the way back is
 from __future__ import annotations
 
 import importlib.util
-import shutil
 from collections.abc import Collection
 from pathlib import Path
 
@@ -14,12 +13,20 @@ from gpuslice.agent.node import Node
 from gpuslice.agent.refusing import check_others
 from gpuslice.apply.hooks import check_hooks
 from gpuslice.apply.refusals import Refusal, refuse
-from gpuslice.errors import AgentError, EngineMissingError, ModelNotFoundError
+from gpuslice.engines.api import Place
+from gpuslice.engines.defects import defect_of
+from gpuslice.errors import (
+    AgentError,
+    EngineBrokenError,
+    EngineMissingError,
+    ModelNotFoundError,
+)
 from gpuslice.model.desired import Change, Desired, DesiredModel, Record
 from gpuslice.model.gpu import Observed
 from gpuslice.model.server import Role
 from gpuslice.planner.fingerprint import fingerprint
 from gpuslice.planner.ordering.steps import steps
+from gpuslice.runtime.installed import installed_version, which
 from gpuslice.runtime.ports import check_port_free
 
 
@@ -37,6 +44,7 @@ def check_before(node: Node, before: Record, change: Change, allow: Collection[s
         AgentError: Another stack runs on this machine.
         ModelNotFoundError: A model file is gone.
         EngineMissingError: An engine is not installed.
+        EngineBrokenError: The installed release of an engine cannot run on a slice.
         PortInUseError: Somebody listens on the gateway's port.
         HookError: The program of a hook is not there.
         ApplyError: Of the class of a refusal that is not lifted.
@@ -52,27 +60,53 @@ def check_before(node: Node, before: Record, change: Change, allow: Collection[s
 
 
 def check_model(model: DesiredModel) -> None:
-    """Refuse a model whose files or engine are not there.
+    """Refuse a model whose files or engine are not there, or whose engine cannot run on a slice.
 
     Raises:
         ModelNotFoundError: Its file or folder is gone.
         EngineMissingError: Its engine is not installed.
+        EngineBrokenError: The installed release of its engine is known not to run on a slice.
     """
     if model.source.startswith("/") and not Path(model.source).exists():
         raise ModelNotFoundError(
             f"{model.name}: {model.source} does not exist.",
             hint="Correct `model:` in the stack file.",
         )
+    program, remedy = _needed(model)
+    if program == "xllamacpp":
+        found = importlib.util.find_spec(program) is not None
+    else:
+        found = which(program) is not None
+    if not found:
+        hint = "Correct `program:` in the stack file." if model.program else remedy
+        raise EngineMissingError(f"{model.name}: {program} is not installed here.", hint=hint)
+    _check_release(model, program)
+
+
+def _needed(model: DesiredModel) -> tuple[str, str]:
+    """Name the program (or module) that a model's engine is, and how to get it."""
     match model.engine:
-        case "llama.cpp" if importlib.util.find_spec("xllamacpp") is None:
-            missing, remedy = "xllamacpp", "pip install 'gpuslice[cpu]'"
-        case "vllm" if shutil.which("vllm") is None:
-            missing, remedy = "vllm", "pip install vllm"
-        case "command" if shutil.which(model.command[0]) is None:
-            missing, remedy = model.command[0], "install it or correct `command:`"
-        case _:
-            return
-    raise EngineMissingError(f"{model.name}: {missing} is not installed here.", hint=remedy)
+        case "llama.cpp" if not model.program:
+            return "xllamacpp", "pip install 'gpuslice[cpu]'"
+        case "llama.cpp":
+            return model.program, "install llama.cpp, or correct `program:`"
+        case "command":
+            return model.command[0], "install it or correct `command:`"
+        case engine:
+            return model.program or engine, f"pip install {engine}"
+
+
+def _check_release(model: DesiredModel, program: str) -> None:
+    version = installed_version(program, package=model.engine)
+    defect = defect_of(model.engine, version, Place.PROCESS)
+    if defect is not None:
+        raise EngineBrokenError(
+            f"{model.name}: {defect.engine} {version} {defect.what}, so it cannot serve on a "
+            "slice; nothing was changed.",
+            hint=f"pip install '{defect.engine}>={defect.fixed_in}', or name another with "
+            "`program:`",
+            details=(defect.source,),
+        )
 
 
 def _check_unmoved(observed: Observed, change: Change, allow: Collection[str]) -> None:

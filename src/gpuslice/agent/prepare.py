@@ -5,7 +5,7 @@ The one path that ``plan``, ``up`` and ``cost`` share, so that what is shown is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,14 +22,17 @@ from gpuslice.model.certificate import FrontierPoint
 from gpuslice.model.demand import Demand, ReplicaId, Rules
 from gpuslice.model.desired import Desired, DesiredGateway, DesiredModel, Hooks, Record
 from gpuslice.model.gpu import Observed
+from gpuslice.model.plan import Seat
 from gpuslice.planner.admission import check_demands, choose_gpus
 from gpuslice.planner.check import check_plan
 from gpuslice.planner.plan import plan
+from gpuslice.runtime.installed import which
 from gpuslice.stack.load import LoadedStack
 from gpuslice.stack.schema import ModelEntry, Stack
 from gpuslice.stack.sources import check_sources, resolve_source
 
 _AS_USUAL = PlanOptions()
+_SOME_SLICE_MIB = 16_384  # arguments are checked before the slice is known
 
 
 def prepare(
@@ -73,7 +76,8 @@ def check_file(loaded: LoadedStack, python: str) -> None:
         StackError: A model file is missing, or an engine would not take its arguments.
     """
     check_sources(loaded)
-    check_launches(resolve(loaded), python)
+    for simulated in (True, False):
+        check_launches(resolve(loaded, simulated=simulated), python)
 
 
 def plan_on(
@@ -101,7 +105,7 @@ def plan_on(
             model that fits nothing.
         BadPlanError: The plan does not pass its own check.
     """
-    desired = resolve(loaded)
+    desired = resolve(loaded, simulated=observed.simulated)
     tell("working out what the models need")
     demands = demands_of(loaded, observed)
     rules, notes = _rules(observed, loaded.stack, options, addable)
@@ -121,7 +125,7 @@ def plan_on(
         observed=observed,
         plan=made,
         rules=rules,
-        notes=(*unknown_products(loaded, observed), *notes),
+        notes=(*unknown_products(loaded, observed), *notes, *_overruled(desired, made.seats)),
     )
 
 
@@ -137,15 +141,23 @@ def trade_off(proposal: Proposal, *, limit_s: float = 60.0) -> tuple[FrontierPoi
     return frontier(proposal.observed, proposal.demands, proposal.owned, rules, limit_s=limit_s)
 
 
-def resolve(loaded: LoadedStack) -> Desired:
-    """Turn a stack file into what the agent needs, with absolute paths and chosen engines."""
+def resolve(loaded: LoadedStack, *, simulated: bool = False) -> Desired:
+    """Turn a stack file into what the agent needs, with absolute paths and chosen engines.
+
+    Args:
+        loaded: The stack file.
+        simulated: True where there is no GPU to compute on.
+    """
     stack = loaded.stack
     keys = stack.gateway.api_keys_file
     return Desired(
         stack=stack.name,
         stack_file=str(loaded.path.absolute()),
         digest=loaded.digest,
-        models=tuple(_model(name, e, loaded.folder) for name, e in stack.models.items()),
+        models=tuple(
+            _model(name, entry, loaded.folder, simulated=simulated)
+            for name, entry in stack.models.items()
+        ),
         gateway=DesiredGateway(
             host=stack.gateway.host,
             port=stack.gateway.port,
@@ -166,20 +178,38 @@ def check_launches(desired: Desired, python: str) -> None:
         StackError: A model's arguments or command contradict its engine.
     """
     for model in desired.models:
-        request = ServeRequest(
-            stack=desired.stack,
-            replica=ReplicaId(model.name, 0),
-            source=model.source,
-            slice_uuid="",
-            slice_memory_mib=0,
-            port=0,
-            context_tokens=model.context_tokens,
-            concurrency=model.concurrency,
-            args=model.args,
-            command=model.command,
-            environment=model.environment,
-        )
+        request = _request(desired, model, memory_mib=_SOME_SLICE_MIB)
         engine_named(model.engine, python=python).launch(request)
+
+
+def _overruled(desired: Desired, seats: Sequence[Seat]) -> Iterator[str]:
+    """Say where a model's own arguments overrule what was worked out, on its first slice."""
+    first: dict[str, int] = {}
+    for seat in seats:
+        first.setdefault(seat.replica.model, seat.slice.memory_mib)
+    for model in desired.models:
+        if model.name in first and model.args:
+            request = _request(desired, model, memory_mib=first[model.name])
+            yield from engine_named(model.engine, python="python").launch(request).notes
+
+
+def _request(desired: Desired, model: DesiredModel, *, memory_mib: int) -> ServeRequest:
+    """Ask for a server of a model that is never started: only its arguments count."""
+    return ServeRequest(
+        stack=desired.stack,
+        replica=ReplicaId(model.name, 0),
+        source=model.source,
+        slice_uuid="",
+        slice_memory_mib=memory_mib,
+        port=0,
+        context_tokens=model.context_tokens,
+        concurrency=model.concurrency,
+        args=model.args,
+        command=model.command,
+        environment=model.environment,
+        program=model.program,
+        ready=model.ready,
+    )
 
 
 def _rules(
@@ -227,7 +257,21 @@ def _located(command: tuple[str, ...], folder: Path) -> tuple[str, ...]:
     return (str(folder / command[0]), *command[1:])
 
 
-def _model(name: str, entry: ModelEntry, folder: Path) -> DesiredModel:
+def _program(entry: ModelEntry, folder: Path, *, simulated: bool) -> str:
+    """Choose an engine's program, "" for the usual one.
+
+    llama.cpp has two: its own server, which computes on the slice, and the one in the wheel, which
+    usually computes on the CPU. It is chosen once, here, so that installing one later replaces no
+    server that runs.
+    """
+    if entry.program:
+        return _located((entry.program,), folder)[0]
+    if entry.engine_name == "llama.cpp" and not simulated:
+        return which("llama-server") or ""
+    return ""
+
+
+def _model(name: str, entry: ModelEntry, folder: Path, *, simulated: bool) -> DesiredModel:
     return DesiredModel(
         name=name,
         engine=entry.engine_name,
@@ -237,4 +281,6 @@ def _model(name: str, entry: ModelEntry, folder: Path) -> DesiredModel:
         args=entry.args,
         command=_located(entry.command, folder),
         environment=tuple(sorted(entry.environment.items())),
+        program=_program(entry, folder, simulated=simulated),
+        ready=entry.ready or "",
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from gpuslice.agent.turns import take_turns
 from gpuslice.gateway.client import Worker
 from gpuslice.gateway.sync import worker_changes
 from gpuslice.model.server import Launch, Role, RunningServer
@@ -102,11 +103,14 @@ def reconcile(
     stops = tuple(Stop(process=p) for p in seen.processes if not _as_wanted(p, by_name))
     alive = {p.name for p in seen.processes if _as_wanted(p, by_name)}
     going = {stop.process.name for stop in stops}
-    starts = tuple(
-        Start(launch=launch)
+    due = [
+        launch
         for launch in wanted
         if launch.name not in alive and launch.name not in going and _due(launch, attempts, now)
-    )
+    ]
+    # One that is about to be stopped still has its memory, so nobody starts beside it.
+    turns = take_turns(due, wanted, alive | going, seen.ready - going)
+    starts = tuple(Start(launch=launch) for launch in turns)
     return (*stops, *starts, *_gateway_actions(wanted, seen))
 
 

@@ -141,7 +141,7 @@ def _server_lines(
     agent: AgentStatus | None,
 ) -> Iterable[ServerLine]:
     alive = {process.name: process for process in processes}
-    restarts = {p.name: p.restarts for p in agent.processes} if agent else {}
+    known = {p.name: p for p in agent.processes} if agent else {}
     places = {s.uuid: (gpu, s) for gpu in observed.gpus for s in gpu.slices if s.uuid}
     uses = {gpu.uuid: node.driver.read_use(gpu.uuid) for gpu in observed.gpus if gpu.slices}
     for launch in server_launches(record, observed, node.host):
@@ -153,8 +153,11 @@ def _server_lines(
             gpu=gpu,
             slice=slice_,
             use=uses[gpu.uuid].get(slice_.gpu_instance_id),
-            ready=process is not None and is_ready(launch.host, launch.port, launch.health_path),
-            restarts=restarts.get(launch.name, 0),
+            ready=process is not None
+            # The agent asks for a token; without one, good health is all that is known.
+            and (launch.name not in known or known[launch.name].ready)
+            and is_ready(launch.host, launch.port, launch.health_path),
+            restarts=known[launch.name].restarts if launch.name in known else 0,
         )
 
 

@@ -15,6 +15,7 @@ from typing import assert_never
 from gpuslice.agent.gateway_control import GatewayControl
 from gpuslice.agent.launches import server_launches
 from gpuslice.agent.node import Node
+from gpuslice.agent.readiness import Readiness
 from gpuslice.agent.reconcile import (
     Action,
     Attempts,
@@ -27,10 +28,11 @@ from gpuslice.agent.reconcile import (
     reconcile,
 )
 from gpuslice.agent.status import ProcessStatus
+from gpuslice.engines.diagnosis import diagnose
 from gpuslice.errors import GatewayError, GpusliceError, RecordError
 from gpuslice.model.desired import Record
-from gpuslice.model.server import Launch, Role, RunningServer
-from gpuslice.runtime.ready import is_ready
+from gpuslice.model.server import Launch, Role
+from gpuslice.runtime.ready import Answer
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ class Supervisor:
         self.node = node
         self.gateway = GatewayControl(node)
         self._clock = clock
-        self._ready: dict[str, int] = {}
+        self._readiness = Readiness()
         self._attempts: dict[str, Attempts] = {}
         self._starts: dict[str, int] = {}
         self._names: tuple[str, ...] = ()
@@ -62,21 +64,19 @@ class Supervisor:
     def look(self, wanted: Sequence[Launch]) -> Seen:
         """See what runs, what is ready, and what the gateway knows."""
         processes = self.node.runtime.list()
-        self._forget_ended(processes)
         self._names = tuple(launch.name for launch in wanted)
-        paths = {launch.name: launch.health_path for launch in wanted}
-        for process in processes:
-            path = paths.get(process.name)
-            if not path or process.name in self._ready:
-                continue
-            if is_ready(process.host, process.port, path):
-                self._ready[process.name] = process.pid
+        self._readiness.look(processes, wanted)
+        ready = self._readiness.ready
         gateway = next((p for p in processes if p.role is Role.GATEWAY), None)
         workers = None
-        if gateway is not None and gateway.name in self._ready:
+        if gateway is not None and gateway.name in ready:
             with suppress(GatewayError, RecordError):
                 workers = self.gateway.workers()
-        return Seen(processes=processes, ready=frozenset(self._ready), workers=workers)
+        return Seen(processes=processes, ready=ready, workers=workers)
+
+    def answer_of(self, name: str) -> Answer | None:
+        """Return what a process answered last when it was asked whether it is ready."""
+        return self._readiness.answer_of(name)
 
     def due(self, wanted: Sequence[Launch], seen: Seen) -> tuple[Action, ...]:
         """Say what has to be done now."""
@@ -99,6 +99,7 @@ class Supervisor:
         """
         match action:
             case Start(launch=launch):
+                self._note_end(launch)
                 self._attempts[launch.name] = attempt(
                     self._attempts.get(launch.name), self._clock()
                 )
@@ -119,6 +120,14 @@ class Supervisor:
             case _:
                 assert_never(action)
 
+    def _note_end(self, launch: Launch) -> None:
+        """Write into the agent's log why a server that is started again had ended, if it tells."""
+        if launch.name not in self._starts:
+            return
+        found = diagnose(self.node.runtime.tail(launch.name, lines=600))
+        if found is not None:
+            log.warning("%s had ended: %s; %s", launch.name, found.cause, found.remedy)
+
     def start_counting_anew(self) -> None:
         """Forget earlier starts: a new change has its own chances."""
         self._attempts.clear()
@@ -133,12 +142,8 @@ class Supervisor:
         return tuple(
             ProcessStatus(
                 name=name,
-                ready=name in self._ready,
+                ready=name in self._readiness.ready,
                 restarts=max(0, self._starts.get(name, 1) - 1),
             )
             for name in self._names
         )
-
-    def _forget_ended(self, processes: Sequence[RunningServer]) -> None:
-        alive = {process.name: process.pid for process in processes}
-        self._ready = {n: pid for n, pid in self._ready.items() if alive.get(n) == pid}

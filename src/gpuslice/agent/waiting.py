@@ -1,7 +1,8 @@
 """Start what a stack needs and wait until all of it answers through the one endpoint.
 
 Separate from the changes because waiting has its own ways to fail: a server that ends by itself, a
-gateway that does, one that is never ready, and a person who has seen enough.
+gateway that does, one that is never ready, one that listens and does not answer, and a person who
+has seen enough.
 """
 
 from __future__ import annotations
@@ -11,14 +12,25 @@ from collections.abc import Callable, Sequence
 
 from gpuslice.agent.reconcile import Seen, Unregister
 from gpuslice.agent.supervisor import Supervisor
+from gpuslice.engines.diagnosis import diagnose
+from gpuslice.engines.progress import stage
 from gpuslice.errors import GatewayError, GpusliceError, ServerExitedError, ServerTimeoutError
 from gpuslice.model.desired import Record
 from gpuslice.model.event import Event, EventKind, Report
 from gpuslice.model.server import Launch, Role
 
 READY_TIMEOUT_S = 1800.0
+"""How long nobody who is waited for may write anything new; a large download takes hours, and its
+log goes on."""
+LONGEST_S = 6 * 3600.0
+"""How long is waited at most, whatever the logs say."""
+REFUSED_TIMEOUT_S = 60.0
+"""How long a server in good health may answer no question before waiting is given up."""
 LOOK_EVERY_S = 0.2
 REPORT_EVERY_S = 2.0
+
+_SHOWN_LINES = 15
+_READ_LINES = 600  # a traceback through several processes, of which one line tells
 
 Check = Callable[[], None]
 """Called where a change may be stopped; raises `InterruptedChangeError` when it is to stop."""
@@ -28,30 +40,57 @@ def wait_until_ready(supervisor: Supervisor, record: Record, report: Report, che
     """Start what is missing and wait until every model is served by the gateway.
 
     Raises:
-        ServerExitedError: A server ended by itself; the error has its last log lines.
+        ServerExitedError: A server ended by itself; the error has its last log lines, and says why
+            where they tell.
         GatewayError: The gateway ended by itself or refused.
-        ServerTimeoutError: Something was not ready in time.
+        ServerTimeoutError: Something was not ready in time, or answers nothing it is asked.
     """
     wanted = supervisor.wanted(record)
+    _report_starts(supervisor, wanted, report)
+    supervisor.start_counting_anew()
+    began = time.monotonic()
+    next_report_s = REPORT_EVERY_S
+    silence = _Silence()
+    reported: set[str] = set()
+    refused: dict[str, float] = {}
+    while not _settled(supervisor, wanted, report, reported):
+        check()
+        waited_s = time.monotonic() - began
+        waiting = [launch.name for launch in wanted if launch.name not in reported]
+        _raise_if_refused(supervisor, waiting, refused, waited_s)
+        if silence.lasts_s(waited_s) > READY_TIMEOUT_S or waited_s > LONGEST_S:
+            raise _too_late(supervisor, waiting, waited_s)
+        if waited_s >= next_report_s:
+            next_report_s = waited_s + REPORT_EVERY_S
+            silence.note(_report_waiting(supervisor, waiting, waited_s, report), waited_s)
+        time.sleep(LOOK_EVERY_S)
+
+
+class _Silence:
+    """Since when those that are waited for have written nothing new. Owned by one wait."""
+
+    def __init__(self) -> None:
+        self._last: tuple[tuple[str, str], ...] = ()
+        self._since_s = 0.0
+
+    def note(self, last: tuple[tuple[str, str], ...], waited_s: float) -> None:
+        """Take the last line of each; any that is another one ends the silence."""
+        if last != self._last:
+            self._last, self._since_s = last, waited_s
+
+    def lasts_s(self, waited_s: float) -> float:
+        """Say how long it has lasted, seconds."""
+        return waited_s - self._since_s
+
+
+def _report_starts(supervisor: Supervisor, wanted: Sequence[Launch], report: Report) -> None:
     running = {process.name: process.config_hash for process in supervisor.node.runtime.list()}
     for launch in wanted:
         if running.get(launch.name) != launch.config_hash:
             text = f"start {launch.name}"
             report(Event(kind=EventKind.STEP, text=text, by_hand=launch.by_hand))
-    supervisor.start_counting_anew()
-    began = time.monotonic()
-    next_report_s = REPORT_EVERY_S
-    reported: set[str] = set()
-    while not _settled(supervisor, wanted, report, reported):
-        check()
-        waited_s = time.monotonic() - began
-        waiting = [launch.name for launch in wanted if launch.name not in reported]
-        if waited_s > READY_TIMEOUT_S:
-            raise _too_late(supervisor, waiting)
-        if waited_s >= next_report_s:
-            next_report_s = waited_s + REPORT_EVERY_S
-            _report_waiting(supervisor, waiting, waited_s, report)
-        time.sleep(LOOK_EVERY_S)
+            for note in launch.notes:
+                report(Event(kind=EventKind.NOTE, text=note))
 
 
 def _settled(
@@ -76,34 +115,70 @@ def _raise_if_ended(supervisor: Supervisor, wanted: Sequence[Launch], seen: Seen
     alive = {process.name for process in seen.processes}
     for launch in wanted:
         if supervisor.started(launch.name) and launch.name not in alive:
-            raise _ended(launch, supervisor.node.runtime.tail(launch.name, lines=15))
+            raise _ended(launch, supervisor.node.runtime.tail(launch.name, lines=_READ_LINES))
 
 
 def _ended(launch: Launch, tail: tuple[str, ...]) -> GpusliceError:
     hint = "Its last lines are above; mend the cause and run `gpuslice up` again."
+    shown = tail[-_SHOWN_LINES:]
     if launch.role is Role.GATEWAY:
-        return GatewayError("The gateway ended by itself while starting.", hint=hint, details=tail)
+        return GatewayError("The gateway ended by itself while starting.", hint=hint, details=shown)
     message = f"{launch.name} ended by itself while starting."
-    return ServerExitedError(message, hint=hint, details=tail)
+    found = diagnose(tail)
+    if found is not None:
+        message, hint = f"{message[:-1]}: {found.cause}.", found.remedy
+    return ServerExitedError(message, hint=hint, details=shown)
+
+
+def _raise_if_refused(
+    supervisor: Supervisor, waiting: Sequence[str], refused: dict[str, float], waited_s: float
+) -> None:
+    """Give up on a server that is in good health and yet answers no question.
+
+    Args:
+        supervisor: Knows what was answered.
+        waiting: Who is waited for.
+        refused: Since when each has refused, in seconds of waiting; brought up to date here.
+        waited_s: How long has been waited, seconds.
+    """
+    for name in waiting:
+        answer = supervisor.answer_of(name)
+        if answer is None or not answer.refused:
+            refused.pop(name, None)
+        elif waited_s - refused.setdefault(name, waited_s) >= REFUSED_TIMEOUT_S:
+            raise ServerTimeoutError(
+                f"{name} has loaded but answers no request: {answer.said}.",
+                hint="Mend the model or its args; `ready: health` takes it as it is.",
+                details=supervisor.node.runtime.tail(name, lines=_SHOWN_LINES),
+            )
 
 
 def _report_waiting(
     supervisor: Supervisor, waiting: Sequence[str], waited_s: float, report: Report
-) -> None:
+) -> tuple[tuple[str, str], ...]:
+    """Say what each is busy with; return the last line of each by its name."""
+    last = []
     for name in waiting:
-        last = supervisor.node.runtime.tail(name, lines=1)
-        said = f": {last[0].strip()[:100]}" if last else ""
-        report(Event(kind=EventKind.WAIT, text=f"{name} is starting, {waited_s:.0f} s{said}"))
+        tail = supervisor.node.runtime.tail(name, lines=20)
+        last.append((name, tail[-1] if tail else ""))
+        said = stage(tail) or last[-1][1].strip()[:100]
+        told = f"{name} is starting, {waited_s:.0f} s" + (f": {said}" if said else "")
+        report(Event(kind=EventKind.WAIT, text=told))
+    return tuple(last)
 
 
-def _too_late(supervisor: Supervisor, waiting: Sequence[str]) -> ServerTimeoutError:
-    tails = [
-        f"{name}: {line}"
-        for name in waiting
-        for line in supervisor.node.runtime.tail(name, lines=5)
-    ]
+def _too_late(
+    supervisor: Supervisor, waiting: Sequence[str], waited_s: float
+) -> ServerTimeoutError:
+    details = []
+    for name in waiting:
+        tail = supervisor.node.runtime.tail(name, lines=_READ_LINES)
+        answer, found = supervisor.answer_of(name), diagnose(tail)
+        details += [f"{name}: {line}" for line in tail[-5:]]
+        details += [f"{name}: {found.cause}. {found.remedy}"] if found else []
+        details += [f"{name}: {answer.said}"] if answer and answer.said else []
     return ServerTimeoutError(
-        f"{', '.join(waiting)} did not become ready within {READY_TIMEOUT_S / 60:.0f} minutes.",
+        f"{', '.join(waiting)} did not become ready within {waited_s / 60:.0f} minutes.",
         hint="Look at its log: gpuslice logs MODEL",
-        details=tuple(tails),
+        details=tuple(details),
     )

@@ -7,10 +7,22 @@ exists or a port is free is for others to find out.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from gpuslice.model.demand import ReplicaId
 from gpuslice.model.server import Launch
+
+
+class Place(StrEnum):
+    """Where a server runs, which decides how it finds its slice.
+
+    A process is shown its slice by ``CUDA_VISIBLE_DEVICES``. A container is given the slice by the
+    container toolkit, sees nothing else, and has it as device 0.
+    """
+
+    PROCESS = "process"
+    CONTAINER = "container"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +34,11 @@ class ServeRequest:
         replica: Which replica of which model.
         source: Hub name, absolute folder, or absolute path of a ``.gguf`` file.
         slice_uuid: The MIG device.
-        slice_memory_mib: Memory of the slice, MiB.
+        slice_memory_mib: Memory of the slice, MiB: what CUDA reports as the device's total.
+        memory_limit_mib: What the server may take of it, MiB, where software shares the device
+            (CUDA MPS); 0 where it may have all. CUDA's total does not show such a limit.
+        shared_gpu: UUID of the device that software shares among servers, "" on a slice of its
+            own. Servers that share one are started one after the other.
         port: Port to listen on, on loopback.
         context_tokens: Longest context of one request, tokens.
         concurrency: Requests answered at the same time.
@@ -30,6 +46,10 @@ class ServeRequest:
         command: The user's own argument vector (engine ``command`` only).
         environment: The user's own variables.
         threads: CPU threads for an engine that computes on the CPU.
+        program: The engine's program where it is not the usual one, as a path or a name.
+        ready: What the server is asked before it counts as ready (`questions.KINDS`), "" for what
+            suits the engine.
+        place: A process or a container.
     """
 
     stack: str
@@ -44,6 +64,16 @@ class ServeRequest:
     command: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     threads: int = 0
+    program: str = ""
+    ready: str = ""
+    place: Place = Place.PROCESS
+    memory_limit_mib: int = 0
+    shared_gpu: str = ""
+
+    @property
+    def listens_on(self) -> str:
+        """Address to listen on: loopback, or all of a container's own, whose port is mapped."""
+        return "0.0.0.0" if self.place is Place.CONTAINER else "127.0.0.1"  # noqa: S104 - its own
 
 
 class Engine(Protocol):

@@ -19,8 +19,10 @@ def in_container(request: ServeRequest, image: str, arguments: tuple[str, ...]) 
     device = f"""--gpus '"device={request.slice_uuid}"'"""
     port = f"-p 127.0.0.1:{request.port}:{request.port}"
     source = PurePosixPath(request.source)
-    mount = f" -v {shlex.quote(str(source.parent))}:/models:ro" if source.is_absolute() else ""
-    inside = f"/models/{source.name}"
+    mount, inside = "", request.source
+    if source.is_absolute():
+        mount = f" -v {shlex.quote(str(source.parent))}:/models:ro"
+        inside = f"/models/{source.name}"
     shown = shlex.join(inside if part == request.source else part for part in arguments)
     return f"docker run -d {device} {port}{mount} {image} {shown}"
 

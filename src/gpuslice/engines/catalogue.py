@@ -8,10 +8,11 @@ from __future__ import annotations
 from gpuslice.engines.api import Engine
 from gpuslice.engines.command import Command
 from gpuslice.engines.llama_cpp import LlamaCpp
+from gpuslice.engines.sglang import Sglang
 from gpuslice.engines.vllm import Vllm
 from gpuslice.errors import StackError
 
-ENGINE_NAMES = ("vllm", "llama.cpp", "command")
+ENGINE_NAMES = ("vllm", "sglang", "llama.cpp", "command")
 
 
 def engine_named(name: str, *, python: str) -> Engine:
@@ -28,6 +29,8 @@ def engine_named(name: str, *, python: str) -> Engine:
     match name:
         case "vllm":
             return Vllm()
+        case "sglang":
+            return Sglang()
         case "llama.cpp":
             return LlamaCpp(python)
         case "command":

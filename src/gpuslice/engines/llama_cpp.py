@@ -1,21 +1,31 @@
-"""llama.cpp on one slice, through the server inside the xllamacpp wheel.
+"""llama.cpp on one slice: its own server, or the one inside the xllamacpp wheel.
 
-Separate from the program itself (``gpuslice.runtime.llama_cpp_server``): this room only describes.
-The wheel has no command line, so the process is our own small program around its server.
+Separate from the program for the wheel (``gpuslice.runtime.llama_cpp_server``): this room only
+describes. Where a request names a program, that is llama.cpp's own ``llama-server``, which a build
+for CUDA has; where it names none, our small program around the wheel's server is meant.
 
-Source: xllamacpp's README; llama.cpp's server README (``--metrics``, ``/health``).
+- **Memory.** llama.cpp divides its context among its slots, so ``llama-server`` gets context ×
+  parallel tokens. Every layer goes to the slice and fitting is off, so that a model that is too
+  large fails at once instead of crawling half on the CPU; the cache of old prompts in host memory,
+  which no sizing knows of, is off. The last two are set by variables, because builds that do not
+  know them ignore a variable and refuse an argument.
+- **Metrics** are off unless asked for.
+
+Source: xllamacpp's README; llama.cpp's server README (``--metrics``, ``/health``, ``(env: …)``).
 """
 
 from __future__ import annotations
 
 from gpuslice.engines.api import ServeRequest
-from gpuslice.engines.arguments import merge_arguments, refuse_arguments
+from gpuslice.engines.arguments import merge_arguments, overruled, refuse_arguments
 from gpuslice.engines.bound import bound_launch
-from gpuslice.engines.by_hand import in_container
-from gpuslice.engines.environment import bind_environment
+from gpuslice.engines.by_hand import on_host
+from gpuslice.engines.environment import bind_environment, refuse_variables
+from gpuslice.engines.questions import GENERATING_OR_EMBEDDING
 from gpuslice.model.server import Launch, MetricNames
 
 PROGRAM = "gpuslice.runtime.llama_cpp_server"
+SERVER = "llama-server"
 # llama.cpp adds a request's tokens to tokens_predicted_total only when it ends. Its steps, times
 # the slots that were busy in an average step, move while it runs and come to the same in the end.
 METRICS = MetricNames(
@@ -25,16 +35,44 @@ METRICS = MetricNames(
     prompt_tokens_total="llamacpp:prompt_tokens_total",
 )
 
+_ALL_LAYERS = "999"  # older builds do not know the word "all"
+_SERVER_ENVIRONMENT = (("LLAMA_ARG_CACHE_RAM", "0"), ("LLAMA_ARG_FIT", "off"))
+_ALIASES = {
+    "-m": "--model",
+    "-a": "--alias",
+    "-c": "--ctx-size",
+    "-np": "--parallel",
+    "-t": "--threads",
+    "-ngl": "--n-gpu-layers",
+    "--gpu-layers": "--n-gpu-layers",
+    "-hf": "--hf-repo",
+    "-hfr": "--hf-repo",
+}
+_KEYS = "keys belong to the gateway (gateway.api_keys_file), never to a command line"
 _RESERVED = {
     "--model": "the file is the model's `model:`",
     "--alias": "clients ask for the model by its name in the stack file",
     "--host": "servers listen on loopback, behind the gateway",
     "--port": "gpuslice chooses a free port for every server",
+    "--api-key": _KEYS,
+}
+_SERVER_RESERVED = _RESERVED | {
+    "--hf-repo": "the file is the model's `model:`",
+    "--api-key-file": _KEYS,
+    "--api-prefix": "the gateway asks servers below /v1",
+    "--ssl-key-file": "the gateway asks servers on loopback, without TLS",
+    "--ssl-cert-file": "the gateway asks servers on loopback, without TLS",
+}
+_REASONS = {
+    "--context-tokens": "which `context_tokens` says and the slice was chosen for",
+    "--ctx-size": "which is `context_tokens` times `concurrency` and what the slice was chosen for",
+    "--parallel": "which `concurrency` says and the slice was chosen for",
+    "--n-gpu-layers": "which puts every layer on the slice",
 }
 
 
 class LlamaCpp:
-    """Engine ``llama.cpp``: a GGUF file on the CPU, or on the slice where the wheel has CUDA."""
+    """Engine ``llama.cpp``: a GGUF file on the slice, or on the CPU with the usual wheel."""
 
     name = "llama.cpp"
 
@@ -46,34 +84,69 @@ class LlamaCpp:
         """Describe the server program for one GGUF file on one slice.
 
         Raises:
-            StackError: The user's arguments set what gpuslice has to set.
+            StackError: The user's arguments or variables set what gpuslice has to set.
         """
-        refuse_arguments(request.replica, request.args, _RESERVED)
-        arguments = merge_arguments(_flags(request), request.args)
-        command = (self._python, "-m", PROGRAM, *arguments)
-        environment = bind_environment(request)
+        refuse_variables(request, {"LLAMA_API_KEY": _KEYS, "LLAMA_ARG_API_KEY_FILE": _KEYS})
+        if request.program:
+            refuse_arguments(request.replica, _long(request.args), _SERVER_RESERVED)
+            flags, aliases = _server_flags(request), _ALIASES
+            program: tuple[str, ...] = (request.program, "--metrics")
+            environment = bind_environment(request, _SERVER_ENVIRONMENT)
+        else:
+            refuse_arguments(request.replica, request.args, _RESERVED)
+            flags, aliases = _wheel_flags(request), {}
+            program = (self._python, "-m", PROGRAM)
+            environment = bind_environment(request)
+        arguments = merge_arguments(flags, request.args, aliases=aliases)
         return bound_launch(
-            request, command, environment, by_hand=_by_hand(request), metrics=METRICS
+            request,
+            (*program, *arguments),
+            environment,
+            by_hand=_by_hand(request),
+            metrics=METRICS,
+            kinds=GENERATING_OR_EMBEDDING,
+            notes=overruled(request.replica, flags, request.args, _REASONS, aliases=aliases),
         )
 
 
+def _long(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    """Spell short flags out, so that one table of refused flags has to know one spelling."""
+    return tuple(_ALIASES.get(argument, argument) for argument in arguments)
+
+
 def _by_hand(request: ServeRequest) -> str:
-    """Write the line for llama.cpp's own server, whose flags differ from our program's."""
-    total = str(request.context_tokens * request.concurrency)
-    arguments = ("-m", request.source, "--alias", request.replica.model, "--metrics")
-    sizes = ("-c", total, "-np", str(request.concurrency), "--port", str(request.port))
-    return in_container(request, "llama-server", (*arguments, *sizes))
+    """Write the line for llama.cpp's own server, whatever program is really run."""
+    arguments = (part for flag in _server_flags(request) for part in flag)
+    return on_host(request, (SERVER, "--metrics", *arguments))
 
 
-def _flags(request: ServeRequest) -> tuple[tuple[str, str], ...]:
-    flags = (
-        ("--model", request.source),
-        ("--alias", request.replica.model),
-        ("--host", "127.0.0.1"),
-        ("--port", str(request.port)),
+def _wheel_flags(request: ServeRequest) -> tuple[tuple[str, str], ...]:
+    return (
+        *_common_flags(request),
         ("--context-tokens", str(request.context_tokens)),
         ("--parallel", str(request.concurrency)),
+        *_thread_flags(request),
     )
-    if not request.threads:
-        return flags
-    return (*flags, ("--threads", str(request.threads)))
+
+
+def _server_flags(request: ServeRequest) -> tuple[tuple[str, str], ...]:
+    return (
+        *_common_flags(request),
+        ("--ctx-size", str(request.context_tokens * request.concurrency)),
+        ("--parallel", str(request.concurrency)),
+        ("--n-gpu-layers", _ALL_LAYERS),
+        *_thread_flags(request),
+    )
+
+
+def _common_flags(request: ServeRequest) -> tuple[tuple[str, str], ...]:
+    return (
+        ("--model", request.source),
+        ("--alias", request.replica.model),
+        ("--host", request.listens_on),
+        ("--port", str(request.port)),
+    )
+
+
+def _thread_flags(request: ServeRequest) -> tuple[tuple[str, str], ...]:
+    return (("--threads", str(request.threads)),) if request.threads else ()

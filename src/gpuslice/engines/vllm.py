@@ -6,29 +6,39 @@ Separate because vLLM needs things said that it would otherwise guess wrongly on
   slice may not read; it then falls back to the smallest batch and loses 28 to 53 % of its
   throughput (vllm issue #55381). So ``--max-num-batched-tokens`` and ``--max-num-seqs`` are given.
 - **Memory.** ``--gpu-memory-utilization`` is a share of what CUDA reports for the visible device,
-  which is the slice. 0.90 leaves room for the CUDA context and for graphs that vLLM does not count.
+  which is the slice; `memory` works it out from the slice's real memory.
 - **Parallelism.** NCCL refuses two slices of one GPU, so one server has exactly one slice.
-- **Allocator.** On MIG an out-of-memory can end in an assertion instead of an error (pytorch
-  #112377); expandable segments and the NVML-based check are switched off against that.
-
-**MIG UUIDs.** A process can be bound to a slice only by ``CUDA_VISIBLE_DEVICES=MIG-…``. vLLM
-releases that convert each entry of that variable with ``int()`` stop with ``ValueError: invalid
-literal for int()``; this is reported from vllm issue #6551 up to release 0.20.1 (#41848). The
-change that leaves the variable alone is vllm #45026, of June 2026. We pass the UUID and hide
-nothing: on an affected release the server ends at once with that line last in its log. The way
-round, a container that sees the slice as device 0, belongs to a container runtime.
+- **Allocator.** PyTorch's expandable segments ask NVML for the memory of the parent GPU, which a
+  process on a slice may be refused; it then ends in an assertion (pytorch #112377, #197312), so
+  they are switched off. ``PYTORCH_NVML_BASED_CUDA_CHECK`` is left to vLLM, which needs it on: off,
+  CUDA is initialised before vLLM forks (vllm #42514).
+- **Its slice.** ``CUDA_VISIBLE_DEVICES=MIG-…`` works from release 0.24.0 on; earlier ones convert
+  each entry with ``int()`` and end. `defects` has the table by which they are refused beforehand.
 
 Source: docs.vllm.ai, "serve" and "Environment Variables"; the issues named above.
 """
 
 from __future__ import annotations
 
-from gpuslice.engines.api import ServeRequest
-from gpuslice.engines.arguments import merge_arguments, refuse_arguments
+from dataclasses import replace
+
+from gpuslice.engines.api import Place, ServeRequest
+from gpuslice.engines.arguments import (
+    merge_arguments,
+    overruled,
+    refuse_arguments,
+    refuse_parallel,
+)
 from gpuslice.engines.bound import bound_launch
 from gpuslice.engines.by_hand import in_container
-from gpuslice.engines.environment import bind_environment
+from gpuslice.engines.environment import bind_environment, refuse_variables
+from gpuslice.engines.memory import managed_share
+from gpuslice.engines.questions import GENERATING_OR_EMBEDDING
 from gpuslice.model.server import Launch, MetricNames
+
+PROGRAM = "vllm"
+BESIDE_MIB = 640
+"""CUDA context, NCCL and graphs, which vLLM's share of the memory does not count."""
 
 METRICS = MetricNames(
     requests_running="vllm:num_requests_running",
@@ -38,15 +48,32 @@ METRICS = MetricNames(
 
 _ENVIRONMENT = (
     ("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:False"),
-    ("PYTORCH_NVML_BASED_CUDA_CHECK", "0"),
     ("VLLM_NO_USAGE_STATS", "1"),
 )
-_ALIASES = {"-tp": "--tensor-parallel-size"}
+_ALIASES = {
+    "-tp": "--tensor-parallel-size",
+    "-pp": "--pipeline-parallel-size",
+    "-dp": "--data-parallel-size",
+}
+_PARALLEL = ("--tensor-parallel-size", "--pipeline-parallel-size", "--data-parallel-size")
+_KEYS = "keys belong to the gateway (gateway.api_keys_file), never to a command line"
 _RESERVED = {
+    "--model": "what is served is the model's `model:`",
     "--host": "servers listen on loopback, behind the gateway",
     "--port": "gpuslice chooses a free port for every server",
+    "--uds": "the gateway asks servers by their port",
+    "--root-path": "the gateway asks servers below /v1",
+    "--ssl-keyfile": "the gateway asks servers on loopback, without TLS",
+    "--ssl-certfile": "the gateway asks servers on loopback, without TLS",
     "--served-model-name": "clients ask for the model by its name in the stack file",
-    "--api-key": "keys belong to the gateway (gateway.api_keys_file), never to a command line",
+    "--api-key": _KEYS,
+    "--device-ids": "gpuslice chooses the slice",
+}
+_REASONS = {
+    "--max-model-len": "which `context_tokens` says and the slice was chosen for",
+    "--max-num-seqs": "which `concurrency` says and the slice was chosen for",
+    "--max-num-batched-tokens": "for which room was left on the slice",
+    "--gpu-memory-utilization": "which was worked out from the slice's memory",
 }
 # Below 2048 prefills crawl; above 8192 the activations of one step eat a small slice.
 _BATCHED_TOKENS = range(2048, 8192 + 1)
@@ -61,18 +88,22 @@ class Vllm:
         """Describe ``vllm serve`` for one model on one slice.
 
         Raises:
-            StackError: The user's arguments set what gpuslice has to set.
+            StackError: The user's arguments or variables set what gpuslice has to set, or the
+                slice is too small for any model.
         """
         refuse_arguments(request.replica, request.args, _RESERVED)
-        arguments = merge_arguments(_flags(request), request.args, aliases=_ALIASES)
-        command = ("vllm", "serve", request.source, *arguments)
-        environment = bind_environment(request, _ENVIRONMENT)
+        refuse_parallel(request.replica, request.args, _PARALLEL, aliases=_ALIASES)
+        refuse_variables(request, {"VLLM_API_KEY": _KEYS})
+        flags = _flags(request)
+        arguments = merge_arguments(flags, request.args, aliases=_ALIASES)
         return bound_launch(
             request,
-            command,
-            environment,
-            by_hand=in_container(request, "vllm/vllm-openai", ("--model", *command[2:])),
+            (request.program or PROGRAM, "serve", request.source, *arguments),
+            bind_environment(request, _ENVIRONMENT),
+            by_hand=_by_hand(request),
             metrics=METRICS,
+            kinds=GENERATING_OR_EMBEDDING,
+            notes=overruled(request.replica, flags, request.args, _REASONS, aliases=_ALIASES),
         )
 
 
@@ -86,15 +117,21 @@ def batched_tokens(context_tokens: int, concurrency: int) -> int:
     return max(step, concurrency)
 
 
+def _by_hand(request: ServeRequest) -> str:
+    inside = replace(request, place=Place.CONTAINER)
+    arguments = merge_arguments(_flags(inside), request.args, aliases=_ALIASES)
+    return in_container(request, "vllm/vllm-openai", ("--model", request.source, *arguments))
+
+
 def _flags(request: ServeRequest) -> tuple[tuple[str, str], ...]:
     tokens = batched_tokens(request.context_tokens, request.concurrency)
     return (
         ("--served-model-name", request.replica.model),
-        ("--host", "127.0.0.1"),
+        ("--host", request.listens_on),
         ("--port", str(request.port)),
         ("--max-model-len", str(request.context_tokens)),
         ("--max-num-seqs", str(request.concurrency)),
         ("--max-num-batched-tokens", str(tokens)),
-        ("--gpu-memory-utilization", "0.90"),
+        ("--gpu-memory-utilization", managed_share(request, beside_mib=BESIDE_MIB)),
         ("--tensor-parallel-size", "1"),
     )

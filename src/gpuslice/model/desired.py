@@ -19,13 +19,15 @@ class DesiredModel:
 
     Attributes:
         name: Name in the stack file, and what clients send as ``model``.
-        engine: ``vllm``, ``llama.cpp`` or ``command``.
+        engine: ``vllm``, ``sglang``, ``llama.cpp`` or ``command``.
         source: Hub name, absolute folder, or absolute ``.gguf`` path.
         context_tokens: Longest context of one request, tokens.
         concurrency: Requests answered at the same time by one replica.
         args: The user's own arguments.
         command: The user's own argument vector (engine ``command``).
         environment: The user's own variables.
+        program: The engine's program, as a path or a name; "" for the usual one.
+        ready: What a server is asked before it counts as ready; "" for what suits the engine.
     """
 
     name: str
@@ -36,6 +38,8 @@ class DesiredModel:
     args: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
+    program: str = ""
+    ready: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,21 @@ class MetricNames:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A small request that only a server which can work answers.
+
+    Attributes:
+        path: Where it is sent, by POST.
+        body: JSON text.
+        answer_key: Key of the JSON answer that holds a list with something in it.
+    """
+
+    path: str
+    body: str
+    answer_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
     """How to start one process of ours, complete and free of secrets.
 
@@ -48,12 +63,18 @@ class Launch:
         environment: Variables added to a small inherited set (PATH, HOME, locale, proxies).
         port: Port it listens on.
         host: Address it listens on.
-        health_path: Path that answers 200 when it is ready.
+        health_path: Path that answers 200 when it listens and has loaded.
+        questions: Requests of one token, one for each kind of model; it is ready when it answers
+            one of them. Where there are none, ``health_path`` alone decides.
         metrics_path: Path of its Prometheus text, or "".
         metrics: Where its counters stand.
         slice_uuid: The MIG device it is bound to, or "" for the gateway.
         config_hash: Changes when, and only when, the process has to be replaced.
+        shared_gpu: Device that software shares among servers, "" on a slice of its own. Servers
+            that share one start one after the other, for each takes the free memory it finds for
+            its own; those on slices start side by side.
         by_hand: What a person would have typed instead; for showing only.
+        notes: Where the user's arguments overrule ours, in words.
     """
 
     stack: str
@@ -64,11 +85,14 @@ class Launch:
     port: int
     host: str = "127.0.0.1"
     health_path: str = "/health"
+    questions: tuple[Question, ...] = ()
     metrics_path: str = ""
     metrics: MetricNames = field(default_factory=MetricNames)
     slice_uuid: str = ""
     config_hash: str = ""
+    shared_gpu: str = ""
     by_hand: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

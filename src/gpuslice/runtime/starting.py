@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 from gpuslice.errors import EngineMissingError, RuntimeFailure
 from gpuslice.model.server import Launch
+from gpuslice.runtime.installed import search_path
 from gpuslice.stack.problem import visible
 
 # What a server may know of the world it was started in. Secrets come only this way: they are
@@ -29,7 +29,10 @@ _INHERITED = frozenset(
 )
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy", "ftp_proxy")
 
-_INSTALL = {"vllm": "pip install vllm, or give the model `engine: command`"}
+_INSTALL = {
+    "vllm": "pip install vllm, or give the model `engine: command`",
+    "sglang": "pip install sglang, or give the model `engine: command`",
+}
 
 
 def inherited_environment(environ: Mapping[str, str]) -> dict[str, str]:
@@ -38,8 +41,7 @@ def inherited_environment(environ: Mapping[str, str]) -> dict[str, str]:
     Programs installed beside this interpreter are found too, behind everything in ``PATH``.
     """
     chosen = {name: value for name, value in environ.items() if _is_inherited(name)}
-    beside = str(Path(sys.executable).parent)
-    chosen["PATH"] = os.pathsep.join((chosen.get("PATH") or os.defpath, beside))
+    chosen["PATH"] = search_path(environ)
     return chosen
 
 

@@ -26,7 +26,8 @@ from pydantic import (
 
 from gpuslice.stack import notation
 
-EngineName = Literal["vllm", "llama.cpp", "command"]
+EngineName = Literal["vllm", "sglang", "llama.cpp", "command"]
+ReadyName = Literal["completion", "chat", "embedding", "health"]
 
 _ONE, _SEVERAL, _BY_NAME = "[one]", "[several]", "[by name]"
 

@@ -14,6 +14,7 @@ from gpuslice.stack.fields import (
     Neighbours,
     PerSecond,
     Rates,
+    ReadyName,
     Slices,
     Spread,
     Texts,
@@ -206,10 +207,31 @@ class ModelEntry(FileSection):
         default=None,
         title="Engine",
         description=(
-            "Which model server: vllm, llama.cpp (for .gguf files), or command (your own). "
+            "Which model server: vllm, sglang, llama.cpp (for .gguf files), or command (your own). "
             "Default: llama.cpp for a .gguf file, else vllm."
         ),
         examples=["vllm"],
+    )
+    program: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=4096,
+        title="Program",
+        description=(
+            "The engine's program where it is not the one on PATH, such as the vllm of another "
+            "environment; paths are relative to the stack file. With llama.cpp: a llama-server."
+        ),
+        examples=["/opt/vllm/bin/vllm", "/opt/llama.cpp/llama-server"],
+    )
+    ready: ReadyName | None = Field(
+        default=None,
+        title="Ready",
+        description=(
+            "What a server must answer before it counts as ready: completion, chat or embedding "
+            "(a request of one token), or health (GET /health alone). Default: the first of the "
+            "three that its model can answer; health for `engine: command`."
+        ),
+        examples=["chat", "health"],
     )
     args: Texts = Field(
         default=(),

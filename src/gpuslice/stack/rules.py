@@ -50,6 +50,7 @@ def model_breaches(model: Mapping[str, object]) -> list[Breach]:
         *_what_to_serve(model),
         *_engine_and_model(model),
         *_engine_and_command(model),
+        *_program(model),
         *islice(_placeholders(model.get("command")), _BRACES_TOLD),
     ]
 
@@ -215,6 +216,16 @@ def _engine_and_command(model: Mapping[str, object]) -> Iterator[Breach]:
     if not any(_given(model, key) for key in ("slice", "memory", "target")):
         text = "'command' needs slice or memory: what your own server takes cannot be known"
         yield Breach(path=("engine",), text=text)
+
+
+def _program(model: Mapping[str, object]) -> Iterator[Breach]:
+    if not _given(model, "program"):
+        return
+    if model.get("engine") == "command":
+        text = "is not used with 'engine: command'; command begins with the program"
+        yield Breach(path=("program",), text=text)
+    if str(model["program"]).startswith("-"):
+        yield Breach(path=("program",), text="starts with '-', as no program does")
 
 
 def _placeholders(command: object) -> Iterator[Breach]:

@@ -24,7 +24,7 @@ REAL = Machine(root=Path("/nowhere/host"))
 
 @pytest.fixture(autouse=True)
 def _no_programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No docker and no vllm, whatever this machine has."""
+    """No docker and no vllm in PATH, whatever this machine has."""
     monkeypatch.setenv("PATH", "/nowhere")
 
 
@@ -168,3 +168,19 @@ def test_a_taken_gateway_port_is_noted_with_who_has_it(
         (finding,) = on(examine(a_machine(tmp_path)), "port")
     assert finding.verdict is Verdict.NOTE
     assert f"pid {os.getpid()}" in finding.text
+
+
+def test_an_engine_that_cannot_serve_on_a_slice_is_noted_with_the_release_that_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "venv" / "bin" / "vllm"
+    metadata = tmp_path / "venv/lib/python3.12/site-packages/vllm-0.20.1.dist-info/METADATA"
+    for file, text in ((program, "#!/bin/false\n"), (metadata, "Version: 0.20.1\n")):
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent))
+    (finding,) = on(examine(a_machine(tmp_path / "home")), "vLLM")
+    assert finding.verdict is Verdict.NOTE
+    assert finding.text.startswith("0.20.1 cannot serve on a slice")
+    assert finding.remedy == "pip install 'vllm>=0.24.0'"

@@ -15,6 +15,7 @@ from gpuslice.agent.node import Node
 from gpuslice.agent.preflight import check_before, check_model
 from gpuslice.errors import (
     AgentError,
+    EngineBrokenError,
     EngineMissingError,
     ModelNotFoundError,
     PortInUseError,
@@ -72,6 +73,7 @@ def test_a_model_file_that_has_gone_since_the_plan_is_refused(node: Node, change
     [
         (a_desired_model(command=("no-such-server",)), "no-such-server", "`command:`"),
         (a_desired_model(engine="vllm", source="Org/Name", command=()), "vllm", "pip install vllm"),
+        (a_desired_model(engine="sglang", source="Org/N", command=()), "sglang", "install sglang"),
     ],
 )
 def test_an_engine_that_is_not_installed_is_refused_with_how_to_get_it(
@@ -81,6 +83,40 @@ def test_an_engine_that_is_not_installed_is_refused_with_how_to_get_it(
     with pytest.raises(EngineMissingError, match=f"chat: {program} is not installed") as caught:
         check_model(model)
     assert remedy in caught.value.hint
+
+
+def a_vllm(folder: Path, version: str) -> Path:
+    """An environment with a vLLM that nobody may run, only look at."""
+    program = folder / "bin" / "vllm"
+    metadata = folder / "lib/python3.12/site-packages" / f"vllm-{version}.dist-info" / "METADATA"
+    for file, text in ((program, "#!/bin/false\n"), (metadata, f"Version: {version}\n")):
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+    program.chmod(0o755)
+    return program
+
+
+def test_a_release_that_cannot_run_on_a_slice_is_refused_with_the_one_that_can(
+    tmp_path: Path,
+) -> None:
+    program = a_vllm(tmp_path, "0.20.1")
+    model = a_desired_model(engine="vllm", source="Org/Name", command=(), program=str(program))
+    with pytest.raises(EngineBrokenError, match=r"chat: vllm 0\.20\.1 takes the UUID") as caught:
+        check_model(model)
+    assert "vllm>=0.24.0" in caught.value.hint
+    assert "#45026" in caught.value.details[0]
+
+
+def test_a_release_that_can_run_on_a_slice_passes(tmp_path: Path) -> None:
+    program = a_vllm(tmp_path, "0.24.0")
+    check_model(a_desired_model(engine="vllm", source="Org/Name", command=(), program=str(program)))
+
+
+def test_a_program_that_is_not_there_is_refused_by_its_key() -> None:
+    model = a_desired_model(engine="sglang", source="Org/Name", command=(), program="/no/sglang")
+    with pytest.raises(EngineMissingError, match="chat: /no/sglang is not installed") as caught:
+        check_model(model)
+    assert "`program:`" in caught.value.hint
 
 
 def test_engines_that_are_installed_pass() -> None:

@@ -217,3 +217,34 @@ def test_what_is_going_on_is_told_with_how_much_there_is_to_plan(
     path = write_stack(tmp_path, SERVED.replace("slice", "replicas: 2, slice"))
     prepare(node, load_stack(path), PlanOptions(limit_s=5), tell=told.append)
     assert "planning 2 replicas on 1 GPU; the solver may take 5 s" in told
+
+
+def test_llama_cpp_is_its_own_server_where_there_are_gpus_and_it_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = load_stack(write_stack(tmp_path, "a: {model: m.gguf, slice: 1g.10gb}"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert resolve(loaded).models[0].program == ""
+    server = tmp_path / "llama-server"
+    server.write_text("#!/bin/false\n")
+    server.chmod(0o755)
+    assert resolve(loaded).models[0].program == str(server)
+    assert resolve(loaded, simulated=True).models[0].program == ""
+
+
+def test_a_program_that_is_named_is_taken_from_the_folder_of_the_stack_file(
+    tmp_path: Path,
+) -> None:
+    written = "a: {model: m.gguf, slice: 1g.10gb, program: bin/llama-server, ready: chat}"
+    model = resolve(load_stack(write_stack(tmp_path, written)), simulated=True).models[0]
+    assert (model.program, model.ready) == (str(tmp_path / "bin/llama-server"), "chat")
+
+
+def test_a_plan_says_where_arguments_overrule_what_was_worked_out(
+    node: Node, tmp_path: Path
+) -> None:
+    args = "args: [--max-model-len, '16384', --gpu-memory-utilization=0.8]"
+    written = f"chat: {{model: Org/Name, slice: 1g.10gb, replicas: 2, {args}}}"
+    context, share = prepared(node, write_stack(tmp_path, written)).notes
+    assert context.startswith("chat: --max-model-len 16384 from args counts, not 4096, which")
+    assert share.startswith("chat: --gpu-memory-utilization 0.8 from args counts, not 0.9000")

@@ -165,3 +165,21 @@ def test_the_order_of_what_is_seen_does_not_change_what_is_registered() -> None:
     wanted = (CHAT, CODER, GATEWAY)
     assert due(wanted, seen) == due(wanted, turned)
     assert len(due(wanted, seen)) == 4
+
+
+def test_servers_that_share_a_device_start_one_after_the_other() -> None:
+    first, second = (replace(launch, shared_gpu="GPU-1") for launch in (CHAT, CODER))
+    assert due((first, second), Seen(processes=())) == (Start(launch=first),)
+    starting = Seen(processes=(the_process_of(first),))
+    assert due((first, second), starting) == ()
+    ready = replace(starting, ready=frozenset({first.name}))
+    assert due((first, second), ready) == (Start(launch=second),)
+
+
+def test_nobody_starts_on_a_shared_device_beside_one_that_is_to_be_stopped() -> None:
+    first, second = (replace(launch, shared_gpu="GPU-1") for launch in (CHAT, CODER))
+    old = replace(the_process_of(first), config_hash="another")
+    seen = Seen(processes=(old,), ready=frozenset({first.name}))
+    assert due((first, second), seen) == (Stop(process=old),)
+    on_slices = due((CHAT, CODER), seen)
+    assert on_slices == (Stop(process=old), Start(launch=CODER))

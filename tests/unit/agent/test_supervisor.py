@@ -133,3 +133,15 @@ def test_counting_anew_gives_every_process_its_chances_back(
 def _started_at(supervisor: Supervisor) -> float:
     (process,) = supervisor.node.runtime.list()
     return process.started_at
+
+
+def test_why_a_server_had_ended_is_written_when_it_is_started_again(
+    supervisor: Supervisor, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing = a_launch("sh", "-c", "echo 'CUDA error: out of memory'; exit 1", port=free_port())
+    supervisor.step((failing,))
+    wait_until(lambda: supervisor.node.runtime.list() == ())
+    assert "had ended" not in caplog.text
+    clock.now += 1.0
+    supervisor.step((failing,))
+    assert "chat-0 had ended: it ran out of memory on its slice" in caplog.text

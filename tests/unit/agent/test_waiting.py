@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -19,8 +21,9 @@ from gpuslice.errors import (
 )
 from gpuslice.model.desired import Record
 from gpuslice.model.event import Event, EventKind
-from gpuslice.model.server import Launch, Role
+from gpuslice.model.server import Launch, Question, Role
 from gpuslice.runtime.ports import free_port
+from machines import TINY_SERVER
 
 
 class ServersOf(Supervisor):
@@ -77,15 +80,105 @@ def test_one_that_is_not_ready_in_time_is_told_with_what_it_said_last(
     supervisor = ServersOf(node, a_program("echo still loading; exec sleep 60"))
     with pytest.raises(ServerTimeoutError, match="chat-0 did not become ready") as caught:
         wait_until_ready(supervisor, a_record(), events.append, lose_patience)
-    assert caught.value.details[-1] == "gpuslice-assistants-chat-0: still loading"
+    name, listens = "gpuslice-assistants-chat-0", supervisor.launches[0].url
+    assert caught.value.details[-2:] == (
+        f"{name}: still loading",
+        f"{name}: nobody listens on {listens} yet",
+    )
     assert {event.kind for event in events} == {EventKind.STEP, EventKind.WAIT}
+
+
+def test_a_server_that_ends_by_a_known_failure_is_told_with_the_remedy(
+    node: Node, events: list[Event]
+) -> None:
+    script = "echo 'torch.OutOfMemoryError: CUDA out of memory. Tried'; echo Killed; exit 1"
+    supervisor = ServersOf(node, a_program(script))
+    with pytest.raises(ServerExitedError) as caught:
+        wait_until_ready(supervisor, a_record(), events.append, go_on)
+    assert caught.value.message == (
+        "gpuslice-assistants-chat-0 ended by itself while starting: it ran out of memory on its "
+        "slice."
+    )
+    assert caught.value.hint.startswith("Ask for a larger slice")
+    assert caught.value.details[-1] == "Killed"
+
+
+def test_one_that_listens_and_answers_nothing_is_given_up_with_what_it_answered(
+    node: Node, events: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "REFUSED_TIMEOUT_S", 0.0)
+    port = free_port()
+    launch = a_launch(
+        *(sys.executable, str(TINY_SERVER), str(port), "chat"),
+        port=port,
+        questions=(
+            Question(
+                path="/v1/rerank", body='{"messages": [{"content": ""}]}', answer_key="results"
+            ),
+        ),
+    )
+    with pytest.raises(ServerTimeoutError) as caught:
+        wait_until_ready(ServersOf(node, launch), a_record(), events.append, go_on)
+    assert caught.value.message.startswith(
+        "gpuslice-assistants-chat-0 has loaded but answers no request: "
+        "POST /v1/rerank was answered with 200"
+    )
+    assert "`ready: health`" in caught.value.hint
+
+
+def test_what_a_user_overruled_is_said_when_the_server_starts(
+    node: Node, events: list[Event]
+) -> None:
+    launch = replace(a_program("exit 1"), notes=("chat: --max-model-len 9 from args counts",))
+    with pytest.raises(ServerExitedError):
+        wait_until_ready(ServersOf(node, launch), a_record(), events.append, go_on)
+    assert [(event.kind, event.text) for event in events][1:] == [
+        (EventKind.NOTE, "chat: --max-model-len 9 from args counts")
+    ]
+
+
+def test_waiting_says_what_a_server_is_busy_with(
+    node: Node, events: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "REPORT_EVERY_S", 0.0)
+
+    def lose_patience() -> None:
+        if any(event.text.endswith(": downloading the model, 40 %") for event in events):
+            raise InterruptedChangeError("Interrupted.")
+
+    script = "echo 'Fetching 5 files:  40%|####'; echo 'a warning'; exec sleep 60"
+    with pytest.raises(InterruptedChangeError):
+        wait_until_ready(
+            ServersOf(node, a_program(script)), a_record(), events.append, lose_patience
+        )
+
+
+def test_one_that_goes_on_writing_is_waited_for(
+    node: Node, events: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silence = waiting._Silence()
+    silence.note((("chat", "10 %"),), 100.0)
+    assert silence.lasts_s(1900.0) == 1800.0
+    silence.note((("chat", "10 %"),), 1900.0)
+    assert silence.lasts_s(1900.0) == 1800.0
+    silence.note((("chat", "11 %"),), 1900.0)
+    assert silence.lasts_s(1900.0) == 0.0
+
+    monkeypatch.setattr(waiting, "LONGEST_S", 0.0)
+    with pytest.raises(ServerTimeoutError, match="chat-0 did not become ready"):
+        wait_until_ready(
+            ServersOf(node, a_launch("sleep", "60", port=free_port())),
+            a_record(),
+            events.append,
+            go_on,
+        )
 
 
 def test_waiting_can_be_stopped(node: Node, events: list[Event]) -> None:
     def stop() -> None:
         raise InterruptedChangeError("Interrupted.")
 
-    supervisor = ServersOf(node, a_program("exec sleep 60"))
+    supervisor = ServersOf(node, a_launch("sleep", "60", port=free_port()))
     with pytest.raises(InterruptedChangeError):
         wait_until_ready(supervisor, a_record(), events.append, stop)
     assert len(node.runtime.list()) == 1

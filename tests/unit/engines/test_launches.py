@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from builders import a_serve_request
-from gpuslice.engines.api import ServeRequest
+from gpuslice.engines.api import Place, ServeRequest
 from gpuslice.engines.catalogue import ENGINE_NAMES, engine_named
 from gpuslice.errors import StackError
 from gpuslice.model.demand import ReplicaId
@@ -27,6 +27,35 @@ CASES: dict[str, tuple[str, ServeRequest]] = {
             environment=(("VLLM_LOGGING_LEVEL", "DEBUG"), ("VLLM_NO_USAGE_STATS", "0")),
         ),
     ),
+    "vllm-smallest-slice": (
+        "vllm",
+        a_serve_request(slice_memory_mib=4864, context_tokens=2048, concurrency=2),
+    ),
+    "vllm-in-a-container": (
+        "vllm",
+        a_serve_request(place=Place.CONTAINER, environment=(("CUDA_VISIBLE_DEVICES", "0"),)),
+    ),
+    "vllm-on-a-shared-device": (
+        "vllm",
+        a_serve_request(
+            slice_memory_mib=81_920, memory_limit_mib=20_480, shared_gpu="GPU-1", slice_uuid="GPU-1"
+        ),
+    ),
+    "vllm-of-another-environment": ("vllm", a_serve_request(program="/opt/vllm/bin/vllm")),
+    "vllm-embedding": ("vllm", a_serve_request(ready="embedding", args=("--runner", "pooling"))),
+    "sglang-plain": ("sglang", a_serve_request()),
+    "sglang-smallest-slice": (
+        "sglang",
+        a_serve_request(slice_memory_mib=4864, context_tokens=2048, concurrency=2),
+    ),
+    "sglang-long-context": ("sglang", a_serve_request(context_tokens=131_072, concurrency=2)),
+    "sglang-user-arguments": (
+        "sglang",
+        a_serve_request(
+            args=("--mem-fraction-static=0.7", "--tp", "1", "--disable-cuda-graph"), ready="chat"
+        ),
+    ),
+    "sglang-in-a-container": ("sglang", a_serve_request(place=Place.CONTAINER)),
     "vllm-long-context": ("vllm", a_serve_request(context_tokens=131_072, concurrency=2)),
     "vllm-many-small-requests": ("vllm", a_serve_request(context_tokens=512, concurrency=4096)),
     "llama-cpp-plain": ("llama.cpp", a_serve_request(source="/models/small.gguf")),
@@ -35,6 +64,23 @@ CASES: dict[str, tuple[str, ServeRequest]] = {
         a_serve_request(
             source="/models/small.gguf", threads=2, args=("--threads", "4", "--set", "n_ubatch=128")
         ),
+    ),
+    "llama-server-plain": (
+        "llama.cpp",
+        a_serve_request(source="/models/small.gguf", program="llama-server", threads=2),
+    ),
+    "llama-server-user-arguments": (
+        "llama.cpp",
+        a_serve_request(
+            source="/models/small.gguf",
+            program="/opt/llama.cpp/llama-server",
+            args=("-c", "4096", "--cache-type-k", "q8_0"),
+            environment=(("LLAMA_ARG_FIT", "on"),),
+        ),
+    ),
+    "command-that-chats": (
+        "command",
+        a_serve_request(command=("my-server", "{port}", "{model}", "{uuid}"), ready="chat"),
     ),
     "command": (
         "command",
@@ -51,9 +97,13 @@ def describe(launch: Launch) -> str:
         f"name      {launch.name}",
         f"listens   {launch.url}",
         f"health    {launch.health_path}",
+        *(f"asked     POST {question.path} {question.body}" for question in launch.questions),
         f"metrics   {launch.metrics_path or '-'}",
         f"slice     {launch.slice_uuid}",
+        f"shares    {launch.shared_gpu or '-'}",
         f"hash      {launch.config_hash}",
+        *(f"note      {note}" for note in launch.notes),
+        f"by hand   {launch.by_hand}",
         "command",
         *(f"  {shlex.quote(part)}" for part in launch.command),
         "environment",
@@ -88,7 +138,7 @@ def test_user_variables_cannot_bind_a_server_to_another_slice(name: str) -> None
     assert environment["NVIDIA_VISIBLE_DEVICES"] == request.slice_uuid
 
 
-@pytest.mark.parametrize("name", ["vllm", "llama.cpp"])
+@pytest.mark.parametrize("name", ["vllm", "sglang", "llama.cpp"])
 @pytest.mark.parametrize("flag", ["--port", "--host"])
 def test_flags_that_would_hide_a_server_are_refused(name: str, flag: str) -> None:
     engine = engine_named(name, python="python")
@@ -104,7 +154,7 @@ def test_engine_is_found_by_its_name(name: str) -> None:
 def test_unknown_engine_names_those_there_are() -> None:
     with pytest.raises(StackError) as caught:
         engine_named("tgi", python="python")
-    assert caught.value.hint == "use one of vllm, llama.cpp, command"
+    assert caught.value.hint == "use one of vllm, sglang, llama.cpp, command"
 
 
 def test_a_server_is_replaced_when_its_slice_changes() -> None:
@@ -113,3 +163,64 @@ def test_a_server_is_replaced_when_its_slice_changes() -> None:
     there = engine.launch(a_serve_request(slice_uuid="MIG-other"))
     assert here.config_hash != there.config_hash
     assert here == engine.launch(a_serve_request())
+
+
+@pytest.mark.parametrize("name", ENGINE_NAMES)
+def test_a_container_is_shown_its_slice_by_the_toolkit_alone(name: str) -> None:
+    request = a_serve_request(command=("serve",), place=Place.CONTAINER)
+    environment = dict(engine_named(name, python="python").launch(request).environment)
+    assert "CUDA_VISIBLE_DEVICES" not in environment
+    assert environment["NVIDIA_VISIBLE_DEVICES"] == request.slice_uuid
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("vllm", ("--tensor-parallel-size", "2")),
+        ("vllm", ("-tp=2",)),
+        ("vllm", ("--pipeline_parallel_size=4",)),
+        ("vllm", ("--tensor-parallel", "2")),
+        ("sglang", ("--tp", "2")),
+        ("sglang", ("--data-parallel-size", "8")),
+    ],
+)
+def test_a_server_is_never_spread_over_devices(name: str, args: tuple[str, ...]) -> None:
+    with pytest.raises(StackError, match="cannot be more than 1 on a slice"):
+        engine_named(name, python="python").launch(a_serve_request(args=args))
+
+
+@pytest.mark.parametrize("name", ["vllm", "sglang", "llama.cpp"])
+def test_a_key_never_stands_in_a_command_line(name: str) -> None:
+    for program in ("", "/opt/server"):
+        request = a_serve_request(args=("--api-key", "s3cret"), program=program)
+        with pytest.raises(StackError, match="--api-key") as caught:
+            engine_named(name, python="python").launch(request)
+        assert "s3cret" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [("vllm", "VLLM_API_KEY"), ("llama.cpp", "LLAMA_API_KEY")],
+)
+def test_a_key_that_would_lock_the_gateway_out_is_refused(name: str, variable: str) -> None:
+    request = a_serve_request(environment=((variable, "s3cret"),))
+    with pytest.raises(StackError, match=variable) as caught:
+        engine_named(name, python="python").launch(request)
+    assert "s3cret" not in str(caught.value.details) + caught.value.message
+
+
+@pytest.mark.parametrize("short", ["-m", "-a", "-hf"])
+def test_short_spellings_of_refused_flags_are_refused_too(short: str) -> None:
+    request = a_serve_request(args=(short, "other"), program="llama-server")
+    with pytest.raises(StackError, match="cannot be set here"):
+        engine_named("llama.cpp", python="python").launch(request)
+
+
+def test_readiness_alone_replaces_no_server() -> None:
+    engine = engine_named("vllm", python="python")
+    as_usual, chatting = (
+        engine.launch(a_serve_request()),
+        engine.launch(a_serve_request(ready="chat")),
+    )
+    assert as_usual.config_hash == chatting.config_hash
+    assert as_usual.questions != chatting.questions

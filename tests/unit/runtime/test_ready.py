@@ -1,33 +1,74 @@
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
 
 import pytest
 
+from builders import a_launch, a_serve_request
+from gpuslice.engines.questions import GENERATING_OR_EMBEDDING, questions_for
+from gpuslice.model.server import Launch
 from gpuslice.runtime.ports import free_port
-from gpuslice.runtime.ready import is_ready, local_address
+from gpuslice.runtime.ready import Answer, ask, is_ready, local_address
+
+TEXT = '{"choices": [{"text": "!"}]}'
+VECTOR = '{"data": [{"embedding": [0.1]}]}'
 
 
 class Answers(BaseHTTPRequestHandler):
+    """Answers as its server was told: by path, a status and a text."""
+
+    server: Scripted
+
     def do_GET(self) -> None:
-        self.send_response(200 if self.path == "/health" else 503)
-        self.end_headers()
+        self._answer(*self.server.script.get(self.path, (503, "")))
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.asked.append((self.path, json.loads(body)))
+        self._answer(*self.server.script.get(self.path, (404, '{"detail": "Not Found"}')))
 
     def log_message(self, *_args: object) -> None:
         pass
 
+    def _answer(self, status: int, text: str) -> None:
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+
+class Scripted(HTTPServer):
+    """A server whose answers the test sets. Owned by its fixture."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answers)
+        self.script: dict[str, tuple[int, str]] = {"/health": (200, "")}
+        self.asked: list[tuple[str, Any]] = []
+
 
 @pytest.fixture
-def port() -> Iterator[int]:
-    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+def server() -> Iterator[Scripted]:
+    with Scripted() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield server.server_port
+        yield server
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def port(server: Scripted) -> int:
+    return server.server_port
+
+
+def a_model_on(port: int, ready: str = "") -> Launch:
+    """The launch of a server that is asked for a completion, a chat and an embedding."""
+    questions = questions_for(a_serve_request(ready=ready), GENERATING_OR_EMBEDDING)
+    return a_launch(port=port, questions=questions)
 
 
 def test_server_that_answers_200_is_ready(port: int) -> None:
@@ -68,3 +109,101 @@ def test_server_that_speaks_another_language_is_not_ready() -> None:
 )
 def test_wildcard_is_reached_through_loopback(host: str, local: str) -> None:
     assert local_address(host) == local
+
+
+def test_an_answer_of_one_token_makes_a_server_ready(server: Scripted) -> None:
+    server.script["/v1/completions"] = (200, TEXT)
+    assert ask(a_model_on(server.server_port)) == Answer(ready=True)
+    [(path, asked)] = server.asked
+    assert path == "/v1/completions"
+    assert (asked["model"], asked["max_tokens"]) == ("chat", 1)
+
+
+@pytest.mark.parametrize("status", [400, 404, 501])
+def test_a_model_of_another_kind_is_asked_what_it_can_answer(server: Scripted, status: int) -> None:
+    refusal = (status, '{"error": {"message": "The model does not support Completions API"}}')
+    server.script |= {"/v1/completions": refusal, "/v1/chat/completions": refusal}
+    server.script["/v1/embeddings"] = (200, VECTOR)
+    assert ask(a_model_on(server.server_port)).ready
+    assert [path for path, _ in server.asked] == [
+        "/v1/completions",
+        "/v1/chat/completions",
+        "/v1/embeddings",
+    ]
+
+
+def test_only_what_the_stack_file_names_is_asked(server: Scripted) -> None:
+    server.script["/v1/chat/completions"] = (200, TEXT)
+    assert ask(a_model_on(server.server_port, ready="chat")).ready
+    assert [path for path, _ in server.asked] == ["/v1/chat/completions"]
+
+
+def test_health_is_enough_where_nothing_is_asked(server: Scripted) -> None:
+    assert ask(a_model_on(server.server_port, ready="health")).ready
+    assert server.asked == []
+
+
+def test_a_server_that_is_loading_is_asked_nothing(server: Scripted) -> None:
+    server.script["/health"] = (503, "loading model")
+    answer = ask(a_model_on(server.server_port))
+    assert answer == Answer(
+        ready=False, said="GET /health was answered with 503: loading model", refused=False
+    )
+    assert server.asked == []
+
+
+def test_what_was_answered_is_told(server: Scripted) -> None:
+    server.script["/v1/completions"] = (500, '{"error": {"message": "EngineCore is\\n dead"}}')
+    answer = ask(a_model_on(server.server_port))
+    assert answer.refused
+    assert answer.said == "POST /v1/completions was answered with 500: EngineCore is dead"
+    assert len(server.asked) == 1
+
+
+def test_all_refusals_are_told(server: Scripted) -> None:
+    answer = ask(a_model_on(server.server_port))
+    assert not answer.ready
+    assert answer.said.count("was answered with 404") == 3
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", "{}", '{"choices": []}', '{"choices": 1}', "{"])
+def test_an_answer_without_a_token_is_none(server: Scripted, text: str) -> None:
+    server.script["/v1/completions"] = (200, text)
+    answer = ask(a_model_on(server.server_port))
+    assert (answer.ready, answer.refused) == (False, True)
+
+
+def test_an_answer_cannot_drive_the_terminal(server: Scripted) -> None:
+    server.script["/v1/completions"] = (500, "\x1b[31mred")
+    assert "\x1b" not in ask(a_model_on(server.server_port)).said
+
+
+def test_nobody_is_told_as_nobody() -> None:
+    port = free_port()
+    said = ask(a_model_on(port)).said
+    assert said == f"nobody listens on http://127.0.0.1:{port} yet"
+
+
+def test_silence_ends_in_words() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        launch = a_model_on(silent.getsockname()[1])
+        assert ask(launch).said == "GET /health was not answered within 1 s"
+
+
+def test_a_server_that_hangs_over_its_first_token_is_not_waited_for_without_end(
+    server: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = threading.Event()
+    monkeypatch.setattr(Answers, "do_POST", lambda _self: released.wait(10))
+    answer = ask(a_model_on(server.server_port), answer_within_s=0.05)
+    released.set()
+    assert answer.said == "POST /v1/completions was not answered within 0.05 s"
+    assert not answer.refused
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_that_is_busy_has_refused_nothing(server: Scripted, status: int) -> None:
+    server.script["/v1/completions"] = (status, "busy")
+    answer = ask(a_model_on(server.server_port))
+    assert (answer.ready, answer.refused) == (False, False)
+    assert answer.said.endswith(f"{status}: busy")

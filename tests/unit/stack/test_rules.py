@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from pydantic import ValidationError
 
+from gpuslice.engines.catalogue import ENGINE_NAMES
 from gpuslice.engines.command import PLACEHOLDERS as ENGINE_PLACEHOLDERS
+from gpuslice.engines.questions import KINDS
+from gpuslice.stack.fields import EngineName, ReadyName
 from gpuslice.stack.rules import (
     PLACEHOLDERS,
     model_breaches,
@@ -32,6 +37,9 @@ def breached(model: dict[str, object]) -> list[tuple[str | int, ...]]:
         {"model": "a/b", "slice": "3g.40gb", "args": ["--x"]},
         {"model": "x.GGUF", "engine": "llama.cpp"},
         {"model": "x.gguf", "engine": "vllm"},
+        {"model": "a/b", "engine": "sglang", "program": "/opt/sglang/bin/sglang"},
+        {"model": "x.gguf", "program": "llama-server", "ready": "chat"},
+        {**COMMAND, "ready": "embedding"},
         COMMAND,
         {**COMMAND, "command": ["{{}}", "{model}={memory_mib}", "{uuid}{name}"]},
         {**COMMAND, "command": ["{context_tokens}:{concurrency}"]},
@@ -50,6 +58,8 @@ def test_sound_models_break_no_rule(model: dict[str, object]) -> None:
     [
         ({"model": "a/b", "slice": "1g.5gb", "memory": 1}, ("memory",)),
         ({"model": "a/b", "slice": "1g.5gb", "compute": 1}, ("compute",)),
+        ({**COMMAND, "program": "serve"}, ("program",)),
+        ({"model": "a/b", "program": "--serve"}, ("program",)),
         ({**TARGET, "slice": "1g.5gb"}, ("slice",)),
         ({**TARGET, "memory": 1}, ("memory",)),
         ({**TARGET, "compute": 1}, ("compute",)),
@@ -141,3 +151,8 @@ def test_price_is_by_the_month_or_by_the_hour(price: dict[str, object], path: ob
     assert [breach.path for breach in price_breaches(price)] == [path]
     with pytest.raises(ValidationError):
         PriceEntry.model_validate(price)
+
+
+def test_a_stack_file_may_say_what_the_engines_know() -> None:
+    assert get_args(EngineName) == ENGINE_NAMES
+    assert get_args(ReadyName) == KINDS

@@ -1,0 +1,53 @@
+"""The share of a device that an engine manages: never more than is there, never a board's."""
+
+from __future__ import annotations
+
+import pytest
+
+from builders import a_serve_request
+from gpuslice.engines.memory import managed_share
+from gpuslice.engines.vllm import BESIDE_MIB
+from gpuslice.errors import StackError
+from gpuslice.hardware import load_boards
+from gpuslice.sizing.estimate import VLLM_BESIDE_MIB, VLLM_FRACTION
+
+
+def share(memory_mib: int, limit_mib: int = 0, *, beside_mib: int = 640) -> float:
+    request = a_serve_request(slice_memory_mib=memory_mib, memory_limit_mib=limit_mib)
+    return float(managed_share(request, beside_mib=beside_mib))
+
+
+def test_a_large_slice_leaves_a_tenth() -> None:
+    assert share(143_771) == 0.9
+
+
+def test_a_small_slice_leaves_what_every_server_needs() -> None:
+    assert share(4864) == pytest.approx((4864 - 640) / 4864, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "memory_mib",
+    sorted({p.memory_mib for board in load_boards() for p in board.geometry.profiles}),
+)
+def test_every_slice_there_is_keeps_room_beside_the_share(memory_mib: int) -> None:
+    assert memory_mib - share(memory_mib) * memory_mib >= 640
+
+
+def test_a_limit_that_cuda_does_not_show_counts_against_the_total_it_shows() -> None:
+    assert share(81_920, 20_480) == 0.225
+    assert share(81_920, 2048) == pytest.approx((2048 - 640) / 81_920, abs=1e-4)
+
+
+def test_a_limit_above_the_memory_is_none() -> None:
+    assert share(9728, 81_920) == share(9728)
+
+
+def test_a_device_that_holds_no_model_is_refused() -> None:
+    with pytest.raises(StackError, match="640 MiB are too little") as caught:
+        share(640)
+    assert caught.value.hint == "ask for a larger slice"
+
+
+def test_sizing_reckons_with_the_share_that_the_engine_gets() -> None:
+    assert VLLM_BESIDE_MIB == BESIDE_MIB
+    assert share(143_771) == VLLM_FRACTION
