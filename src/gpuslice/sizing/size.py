@@ -59,7 +59,7 @@ def _read_model(source: str, engine: str) -> ModelShape:
 
 
 def _read_gguf_model(path: Path) -> ModelShape:
-    first, *others = _split_files(path)
+    first, *others = split_files(path)
     header = read_gguf(first)
     rest = sum(read_gguf(other).weights_bytes for other in others)
     return ModelShape(
@@ -69,8 +69,12 @@ def _read_gguf_model(path: Path) -> ModelShape:
     )
 
 
-def _split_files(path: Path) -> tuple[Path, ...]:
-    """List the files of a model in parts (``…-00001-of-00003.gguf``), or just the one."""
+def split_files(path: Path) -> tuple[Path, ...]:
+    """List the files of a model in parts (``…-00001-of-00003.gguf``), or just the one.
+
+    Raises:
+        SizingError: The name counts wrongly, or some of the parts are missing.
+    """
     match = _SPLIT.fullmatch(path.name)
     if match is None:
         return (path,)
