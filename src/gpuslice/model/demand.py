@@ -59,11 +59,13 @@ class Target:
         milli_per_s: Thousandths of a unit per second that are wanted; positive.
         rates: What one slice of each usable profile contributes.
         unit: What is counted, in words: ``tokens`` or ``requests``.
+        estimated: True where the rates were worked out and not measured.
     """
 
     milli_per_s: int
     rates: tuple[Rate, ...]
     unit: str = "tokens"
+    estimated: bool = False
 
     def rate(self, profile: Profile, board: str) -> int:
         """What one slice contributes, thousandths per second; 0 where it cannot be used."""

@@ -132,9 +132,17 @@ class Range:
     low: float
     high: float
 
+    @property
+    def shown(self) -> float:
+        """The estimate as it is written, and as plans count with it: with two digits."""
+        return _two_digits(self.likely)
+
     def __str__(self) -> str:
-        """Write it with two digits, such as ``≈ 410 (300–520)``: more would be pretended."""
-        return f"≈ {_two_digits(self.likely)} ({_two_digits(self.low)}–{_two_digits(self.high)})"
+        """Write it, such as ``≈ 410 (300–520)``: more digits would be pretended."""
+        likely, low, high = (
+            f"{_two_digits(value):,.10g}" for value in (self.likely, self.low, self.high)
+        )
+        return f"≈ {likely} ({low}–{high})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,5 +234,5 @@ def _range(estimated: float, efficiency: Efficiency) -> Range:
     return Range(likely=likely, low=likely * efficiency.low, high=likely * efficiency.high)
 
 
-def _two_digits(value: float) -> str:
-    return f"{float(f'{value:.2g}'):,.10g}"
+def _two_digits(value: float) -> float:
+    return float(f"{value:.2g}")

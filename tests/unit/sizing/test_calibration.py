@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from documents import ROOT
 from gpuslice.engines.catalogue import ENGINE_NAMES
 from gpuslice.hardware import board
 from gpuslice.sizing.calibration import Run, efficiency, engines, estimated, runs
@@ -17,6 +18,22 @@ def test_what_was_measured_lies_in_the_range_with_and_without_calibration(run: R
         reached = efficiency(run.engine, key)
         likely = estimated(run, reached)
         assert likely * reached.low <= run.measured <= likely * reached.high
+
+
+@pytest.mark.parametrize("run", runs(), ids=lambda run: f"{run.board}-{run.traffic.concurrency}")
+def test_the_documentation_has_every_run_with_what_is_estimated_for_it(run: Run) -> None:
+    text = (ROOT / "docs" / "throughput.md").read_text()
+    likely = estimated(run, efficiency(run.engine, "a board without a run"))
+    measured, ratio = f"{run.measured:g} tokens/s", f"{run.measured / likely:.2f}"
+    assert f"| {measured} | {likely:.0f} | {ratio} |" in text
+
+
+@pytest.mark.parametrize("engine", engines())
+def test_the_documentation_has_what_every_engine_reaches(engine: str) -> None:
+    reached = efficiency(engine, "a board without a run")
+    shares = f"{reached.memory_share:.2f} | {reached.compute_share:.2f}"
+    text = (ROOT / "docs" / "throughput.md").read_text()
+    assert f"| {shares} | {reached.step_s * 1000:g} ms |" in text
 
 
 def test_runs_on_a_board_scale_it_and_narrow_its_range() -> None:

@@ -1,0 +1,178 @@
+"""What each slice is estimated to give, where a stack file has a target and no measurement.
+
+Separate from `demands`, because an estimate takes much that a demand does not: what the model
+costs, how fast the boards at hand are, and in words, how sure all of that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpuslice.errors import NoRoomError, SizingError
+from gpuslice.hardware import board_for
+from gpuslice.model.demand import NamedProfile, Rate, Target
+from gpuslice.model.geometry import Geometry, Profile
+from gpuslice.model.gpu import Gpu
+from gpuslice.stack.notation import milli
+from gpuslice.stack.sources import resolve_source
+
+if TYPE_CHECKING:
+    from gpuslice.sizing.throughput import Range, Traffic
+    from gpuslice.sizing.token_work import ModelWork
+    from gpuslice.stack.model_entry import ModelEntry, TargetEntry
+
+_HINT = "say `throughput:` for this model, what one slice was measured to give"
+_ASIDE = "what you measure wins: write it under `throughput:`"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimated:
+    """What an estimate makes of a target.
+
+    Attributes:
+        target: The target with a rate for each profile that holds the model.
+        reason: How sure that is and where it comes from, in words for the plan.
+    """
+
+    target: Target
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Candidate:
+    """A plain profile, on a GPU that offers it."""
+
+    gpu: Gpu
+    geometry: Geometry
+    profile: Profile
+
+
+def estimate_target(
+    name: str, entry: ModelEntry, target: TargetEntry, folder: Path, gpus: Sequence[Gpu]
+) -> Estimated:
+    """Estimate what each profile gives that serves a model; only plain profiles are used.
+
+    Args:
+        name: The model's name in the stack file.
+        entry: The model.
+        target: Its target.
+        folder: The stack file's folder.
+        gpus: The GPUs at hand.
+
+    Raises:
+        SizingError: What the model needs or costs cannot be told, or how fast the boards are that
+            could serve it.
+        NoRoomError: No plain profile is large enough.
+    """
+    memory_mib, model = _read(entry, folder)
+    offered = _offered(gpus)
+    large_enough = tuple(c for c in offered if c.profile.memory_mib >= memory_mib)
+    if not large_enough:
+        raise _too_large(name, memory_mib, offered)
+    traffic = traffic_of(target, entry.context_tokens, entry.concurrency)
+    found = {c: r for c in large_enough if (r := _range(c, model, traffic, entry, target.unit))}
+    rates = tuple(
+        Rate(named=NamedProfile(profile=c.profile.name, board=c.gpu.name), milli_per_s=rate)
+        for c, (likely, _) in found.items()
+        if (rate := milli(likely.shown)) > 0
+    )
+    if not rates:
+        names = ", ".join(dict.fromkeys(candidate.gpu.name for candidate in large_enough))
+        raise SizingError(f"how fast a slice of {names} is cannot be estimated", hint=_HINT)
+    return Estimated(
+        target=Target(
+            milli_per_s=target.milli_per_s, rates=rates, unit=target.unit, estimated=True
+        ),
+        reason=_reason(found, traffic, target.unit),
+    )
+
+
+def traffic_of(target: TargetEntry, context_tokens: int, concurrency: int) -> Traffic:
+    """Say what the requests are like, where the file leaves it open as well.
+
+    A prompt that is not given fills what the answer leaves of the context; where neither is given,
+    both are half of it. (A target in requests needs the answer, which `gpuslice.stack` checks.)
+    """
+    from gpuslice.sizing.throughput import Traffic  # noqa: PLC0415 - most stacks need no estimate
+
+    answer = target.answer_tokens or max(1, context_tokens // 2)
+    prompt = target.prompt_tokens
+    return Traffic(
+        concurrency=concurrency,
+        prompt_tokens=context_tokens - answer if prompt is None else prompt,
+        answer_tokens=answer,
+    )
+
+
+def _read(entry: ModelEntry, folder: Path) -> tuple[int, ModelWork]:
+    """Read what a slice has to hold, MiB, and what generating costs."""
+    from gpuslice.sizing import size_model  # noqa: PLC0415 - most stacks need no estimate
+    from gpuslice.sizing.token_work import read_work  # noqa: PLC0415 - most stacks need none
+
+    source = resolve_source(entry.model or "", folder)
+    try:
+        sized = size_model(
+            source,
+            engine=entry.engine_name,
+            context_tokens=entry.context_tokens,
+            concurrency=entry.concurrency,
+        )
+        return sized.memory_mib, read_work(source)
+    except SizingError as error:  # its hint speaks of `slice:`, which a target cannot have
+        raise SizingError(error.message, hint=_HINT, details=error.details) from error
+
+
+def _offered(gpus: Sequence[Gpu]) -> tuple[_Candidate, ...]:
+    """List the plain profiles of each product, with the least memory that one of its GPUs gives."""
+    found: dict[tuple[str, str], _Candidate] = {}
+    for gpu in gpus:
+        if gpu.geometry is None:
+            continue
+        for profile in gpu.geometry.profiles:
+            known = found.get((gpu.name, profile.name))
+            smaller = known is None or profile.memory_mib < known.profile.memory_mib
+            if smaller and not profile.attributes:
+                candidate = _Candidate(gpu=gpu, geometry=gpu.geometry, profile=profile)
+                found[gpu.name, profile.name] = candidate
+    return tuple(found.values())
+
+
+def _too_large(name: str, memory_mib: int, offered: Sequence[_Candidate]) -> NoRoomError:
+    most = max((candidate.profile.memory_mib for candidate in offered), default=0)
+    return NoRoomError(
+        f"{name} needs {memory_mib:,} MiB, and the largest slice has {most:,} MiB",
+        hint="Ask for a smaller context or concurrency, or use a GPU with more memory.",
+    )
+
+
+def _range(
+    candidate: _Candidate, model: ModelWork, traffic: Traffic, entry: ModelEntry, unit: str
+) -> tuple[Range, str] | None:
+    """Estimate one profile, with what that rests on; None where its board is not known."""
+    from gpuslice.sizing.calibration import efficiency  # noqa: PLC0415 - as above
+    from gpuslice.sizing.throughput import estimate, slice_speed  # noqa: PLC0415 - as above
+
+    board = board_for(candidate.gpu.name, candidate.gpu.pci_device_id or None)
+    if board is None:
+        return None
+    reached = efficiency(entry.engine_name, board.key)
+    peaks = board.speed(candidate.gpu.name)
+    speed = slice_speed(peaks, candidate.profile, candidate.geometry, fp8=model.fp8)
+    made = estimate(model.work, speed, traffic, reached)
+    return (made.answers if unit == "tokens" else made.requests), reached.basis
+
+
+def _reason(found: dict[_Candidate, tuple[Range, str]], traffic: Traffic, unit: str) -> str:
+    by_product: dict[str, list[str]] = {}
+    for candidate, (likely, _) in found.items():
+        by_product.setdefault(candidate.gpu.name, []).append(f"{candidate.profile.name} {likely}")
+    listed = "; ".join(f"{product}: {', '.join(each)}" for product, each in by_product.items())
+    bases = "; ".join(dict.fromkeys(basis for _, basis in found.values()))
+    return (
+        f"{unit}/s are estimated, not measured. On {listed}; for requests of "
+        f"{traffic.prompt_tokens:,} + {traffic.answer_tokens:,} tokens, {traffic.concurrency:,} "
+        f"at a time; {bases}; {_ASIDE}"
+    )
