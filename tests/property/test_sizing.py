@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 
 from gpuslice.errors import SizingError
 from gpuslice.sizing import Sized, size_model
+from gpuslice.sizing.architecture import Architecture, Keeps, Layers
 from gpuslice.sizing.estimate import estimate_llama_cpp, estimate_vllm
-from gpuslice.sizing.shape import AttentionShape, ModelShape
+from gpuslice.sizing.shape import Load, ModelShape
+from gpuslice.sizing.weights import Weights, WeightsPart
 from model_files import gguf_bytes
 
 SOUND = gguf_bytes()
@@ -86,11 +89,16 @@ def test_any_safetensors_header_is_added_up_or_told(
 def test_asking_for_more_never_needs_less(
     weights: int, layers: int, heads: int, vocabulary: int, context: int, concurrency: int
 ) -> None:
-    attention = AttentionShape(kv_heads=(heads,) * layers, key_length=64, value_length=64)
-    model = ModelShape(weights_bytes=weights, attention=attention, vocabulary=vocabulary)
+    per_token = Layers(keeps=Keeps.FULL, count=layers, elements=heads * 128)
+    model = ModelShape(
+        architecture=Architecture(name="x", layers=(per_token,), vocabulary=vocabulary),
+        weights=Weights(parts=(WeightsPart(kind="bf16", bytes=weights),), by_role={}, values={}),
+    )
+    cache = model.architecture.bytes_per_token()
     for estimate in (estimate_llama_cpp, estimate_vllm):
-        need = estimate(model, context_tokens=context, concurrency=concurrency).memory_mib
-        longer = estimate(model, context_tokens=context + 1000, concurrency=concurrency)
-        wider = estimate(model, context_tokens=context, concurrency=concurrency + 1)
+        asked = Load(context_tokens=context, concurrency=concurrency)
+        need = estimate(model, asked).memory_mib
+        longer = estimate(model, replace(asked, context_tokens=context + 1000))
+        wider = estimate(model, replace(asked, concurrency=concurrency + 1))
         assert min(longer.memory_mib, wider.memory_mib) >= need
-        assert need * 1024**2 > weights + attention.bytes_per_token * context * concurrency
+        assert need * 1024**2 > weights + cache * context * concurrency

@@ -20,11 +20,12 @@ from gpuslice.stack.notation import milli
 from gpuslice.stack.sources import resolve_source
 
 if TYPE_CHECKING:
+    from gpuslice.sizing.shape import ModelShape
     from gpuslice.sizing.throughput import Range, Traffic
-    from gpuslice.sizing.token_work import ModelWork
     from gpuslice.stack.model_entry import ModelEntry, TargetEntry
 
 _HINT = "say `throughput:` for this model, what one slice was measured to give"
+_HINT_BY_SIZE = "say `slice:` or `memory:` for this model"  # which a target cannot stand beside
 _ASIDE = "what you measure wins: write it under `throughput:`"
 
 
@@ -107,22 +108,19 @@ def traffic_of(target: TargetEntry, context_tokens: int, concurrency: int) -> Tr
     )
 
 
-def _read(entry: ModelEntry, folder: Path) -> tuple[int, ModelWork]:
-    """Read what a slice has to hold, MiB, and what generating costs."""
-    from gpuslice.sizing import size_model  # noqa: PLC0415 - most stacks need no estimate
-    from gpuslice.sizing.token_work import read_work  # noqa: PLC0415 - most stacks need none
+def _read(entry: ModelEntry, folder: Path) -> tuple[int, ModelShape]:
+    """Read a model, and work out what a slice has to hold, MiB."""
+    from gpuslice.sizing.shape import Load  # noqa: PLC0415 - most stacks need no estimate
+    from gpuslice.sizing.size import read_model, size_shape  # noqa: PLC0415 - as above
 
-    source = resolve_source(entry.model or "", folder)
+    source, engine = resolve_source(entry.model or "", folder), entry.engine_name
+    load = Load(context_tokens=entry.context_tokens, concurrency=entry.concurrency)
     try:
-        sized = size_model(
-            source,
-            engine=entry.engine_name,
-            context_tokens=entry.context_tokens,
-            concurrency=entry.concurrency,
-        )
-        return sized.memory_mib, read_work(source)
-    except SizingError as error:  # its hint speaks of `slice:`, which a target cannot have
-        raise SizingError(error.message, hint=_HINT, details=error.details) from error
+        model = read_model(source, engine)
+        return size_shape(model, load, engine=engine, source=source).memory_mib, model
+    except SizingError as error:
+        hint = error.hint.replace(_HINT_BY_SIZE, _HINT)
+        raise SizingError(error.message, hint=hint, details=error.details) from error
 
 
 def _offered(gpus: Sequence[Gpu]) -> tuple[_Candidate, ...]:
@@ -134,7 +132,7 @@ def _offered(gpus: Sequence[Gpu]) -> tuple[_Candidate, ...]:
         for profile in gpu.geometry.profiles:
             known = found.get((gpu.name, profile.name))
             smaller = known is None or profile.memory_mib < known.profile.memory_mib
-            if smaller and not profile.attributes:
+            if smaller and profile.placements and not profile.attributes:
                 candidate = _Candidate(gpu=gpu, geometry=gpu.geometry, profile=profile)
                 found[gpu.name, profile.name] = candidate
     return tuple(found.values())
@@ -149,20 +147,25 @@ def _too_large(name: str, memory_mib: int, offered: Sequence[_Candidate]) -> NoR
 
 
 def _range(
-    candidate: _Candidate, model: ModelWork, traffic: Traffic, entry: ModelEntry, unit: str
+    candidate: _Candidate, model: ModelShape, traffic: Traffic, entry: ModelEntry, unit: str
 ) -> tuple[Range, str] | None:
     """Estimate one profile, with what that rests on; None where its board is not known."""
-    from gpuslice.sizing.calibration import efficiency  # noqa: PLC0415 - as above
-    from gpuslice.sizing.throughput import estimate, slice_speed  # noqa: PLC0415 - as above
+    from gpuslice.sizing.rating import rate_profile  # noqa: PLC0415 - most stacks need no estimate
 
     board = board_for(candidate.gpu.name, candidate.gpu.pci_device_id or None)
     if board is None:
         return None
-    reached = efficiency(entry.engine_name, board.key)
-    peaks = board.speed(candidate.gpu.name)
-    speed = slice_speed(peaks, candidate.profile, candidate.geometry, fp8=model.fp8)
-    made = estimate(model.work, speed, traffic, reached)
-    return (made.answers if unit == "tokens" else made.requests), reached.basis
+    rating = rate_profile(
+        model,
+        candidate.profile,
+        traffic,
+        engine=entry.engine_name,
+        board=board,
+        product=candidate.gpu.name,
+        geometry=candidate.geometry,
+    )
+    made = rating.estimate
+    return (made.answers if unit == "tokens" else made.requests), rating.basis
 
 
 def _reason(found: dict[_Candidate, tuple[Range, str]], traffic: Traffic, unit: str) -> str:

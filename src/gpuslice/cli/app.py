@@ -17,6 +17,7 @@ from gpuslice.cli import (
     planning,
     running,
     simulating,
+    sizing,
     slices,
     stackfile,
     watching,
@@ -50,6 +51,7 @@ _MORE = "More"
 app.command(rich_help_panel=_BEFORE)(hardware.doctor)
 app.command(rich_help_panel=_BEFORE)(hardware.gpus)
 app.command(rich_help_panel=_BEFORE)(hardware.profiles)
+app.command(rich_help_panel=_BEFORE)(sizing.size)
 app.command(rich_help_panel=_BEFORE)(stackfile.init)
 app.command(rich_help_panel=_BEFORE)(planning.plan)
 app.command(rich_help_panel=_RUN)(running.up)

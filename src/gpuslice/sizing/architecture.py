@@ -110,7 +110,9 @@ class Architecture:
         experts: Routed experts of one layer; 0 for a dense model.
         experts_per_token: Of these, how many each token goes through.
         tied: True where the output layer is the embedding table, stored or not.
-        hidden_size: Width of the residual stream, elements; 0 where the files do not tell.
+        layer_count: Layers of the language model; 0 where the files do not tell.
+        step_elements: Elements of the widest buffers that one token needs while a step is worked
+            on; 0 where the files do not tell.
         notes: What was assumed, in words for the user; each errs on the side of too much.
         exact: False where the cache is an upper estimate and not the engine's own arithmetic.
     """
@@ -122,7 +124,8 @@ class Architecture:
     experts: int = 0
     experts_per_token: int = 0
     tied: bool = False
-    hidden_size: int = 0
+    layer_count: int = 0
+    step_elements: int = 0
     notes: tuple[str, ...] = ()
     exact: bool = True
 

@@ -1,7 +1,7 @@
 """How much memory a slice must have: the arithmetic, with nothing read from anywhere.
 
-A server needs room for four things: the weights, the KV cache of every request it may answer at
-once, the working buffers of one step, and what CUDA takes for itself.
+A server needs room for four things: the weights, what every request it may answer at once keeps
+(KV cache and constant states), the working buffers of one step, and what CUDA takes for itself.
 
 **llama.cpp** takes all of it from the slice, so the need is the sum. The KV cache is allocated at
 the start for ``context x concurrency`` tokens, each context rounded up to 256. Working buffers: one
@@ -14,19 +14,26 @@ in blocks of 16 tokens; the CUDA context and what the fraction does not count mu
 the slice must satisfy both ``0.90 x slice >= weights + activations + KV`` and
 ``slice >= weights + activations + KV + beside``. Measured with vLLM 0.20.0 on an H200 for models of
 0.6 to 30 billion parameters, steps of 4,096 tokens: activations 0.36 to 0.85 GiB, and 0.16 to
-0.61 GiB beside the fraction. The allowances below are the upper ends, and activations grow with the
-step.
+0.61 GiB beside the fraction. Activations are what one token of the widest layer needs, for every
+token of a step, the logits of every request twice, and 360 MiB; this is above each measurement by
+at most 0.16 GiB. What is allowed beside the fraction is the upper end.
 
-Source: vLLM documentation, ``gpu_memory_utilization``; llama.cpp, ``llama_kv_cache`` and
-``sched_reserve`` log lines; a CUDA context takes 150 to 330 MiB on a slice (NVIDIA MIG User Guide).
+Where a model mixes kinds of layers, vLLM hands out memory in groups of equally many layers, so the
+smaller kind decides and the larger is filled up (`_grouped`).
+
+Source: vLLM documentation, ``gpu_memory_utilization`` and "Hybrid KV Cache Manager"; llama.cpp,
+``llama_kv_cache`` and ``sched_reserve`` log lines; a CUDA context takes 150 to 330 MiB on a slice
+(NVIDIA MIG User Guide).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from gpuslice.sizing.shape import ModelShape
+from gpuslice.sizing.architecture import Architecture, CacheType, Keeps, Layers
+from gpuslice.sizing.shape import Load, ModelShape
+from gpuslice.sizing.weights import Weights
 
 MIB = 1024**2
 
@@ -39,11 +46,11 @@ VLLM_FRACTION = 0.90
 VLLM_BESIDE_MIB = 640
 """CUDA context, NCCL and graphs, which the fraction does not count."""
 
-_LLAMA_STEP_TOKENS = 512
+LLAMA_STEP_TOKENS = 512
 _LLAMA_CONTEXT_BLOCK = 256
 _VLLM_BLOCK = 16
-_VLLM_FIXED_MIB = 256
-_VLLM_MIB_PER_1024_STEP_TOKENS = 154  # 256 + 4 x 154 MiB = 0.85 GiB at the 4,096 that were measured
+_VLLM_FIXED_MIB = 360
+_VLLM_MIB_PER_1024_STEP_TOKENS = 154  # where the width is unknown: the most that was measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +60,12 @@ class Part:
     Attributes:
         name: What it is, in a few words.
         memory_mib: What it takes, MiB.
+        rule: How that comes about, in words.
     """
 
     name: str
     memory_mib: int
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,38 +76,57 @@ class Sized:
         memory_mib: Least memory of its slice, MiB.
         reason: How that comes about, in words for the plan.
         parts: What it is the sum of; for vLLM the last part is what its fraction leaves free.
+        cache_bytes: What one request keeps at its full context, bytes.
+        fraction: Share of the slice that the engine manages; 1 where it takes what it needs.
     """
 
     memory_mib: int
     reason: str
     parts: tuple[Part, ...]
+    cache_bytes: int = 0
+    fraction: float = 1.0
 
 
-def estimate_llama_cpp(model: ModelShape, *, context_tokens: int, concurrency: int) -> Sized:
+def estimate_llama_cpp(model: ModelShape, load: Load) -> Sized:
     """Size a llama.cpp server; see the module's text for the rule."""
-    context = _rounded(context_tokens, _LLAMA_CONTEXT_BLOCK)
-    buffers = _LLAMA_STEP_TOKENS * (4 * model.vocabulary + 2 * context)
-    return _sized(
-        Part(name="weights", memory_mib=_mib(model.weights_bytes)),
-        _kv_part(model, context, context_tokens, concurrency),
-        Part(name="buffers", memory_mib=_mib(buffers)),
-        Part(name="CUDA context", memory_mib=LLAMA_CONTEXT_MIB),
+    context = _rounded(load.context_tokens, _LLAMA_CONTEXT_BLOCK)
+    one = model.architecture.sequence_bytes(
+        context, step_tokens=LLAMA_STEP_TOKENS, cache=load.cache
     )
+    buffers = LLAMA_STEP_TOKENS * (4 * model.architecture.vocabulary + 2 * context)
+    buffers_rule = "logits of a step of 512 tokens in 32 bits, and a mask of 512 × context"
+    parts = (
+        *_weight_parts(model.weights, halved=0),
+        *_beside_parts(load),
+        _kv_part(model.architecture, load, one, context),
+        Part(name="buffers", memory_mib=_mib(buffers), rule=buffers_rule),
+        Part(
+            name="CUDA context",
+            memory_mib=LLAMA_CONTEXT_MIB,
+            rule="context up to 330 MiB, kernels, and what an idle slice uses",
+        ),
+    )
+    return _sized(parts, cache_bytes=one)
 
 
-def estimate_vllm(model: ModelShape, *, context_tokens: int, concurrency: int) -> Sized:
+def estimate_vllm(model: ModelShape, load: Load) -> Sized:
     """Size a vLLM server; see the module's text for the rule."""
-    context = _rounded(context_tokens, _VLLM_BLOCK)
-    step = vllm_step_tokens(context_tokens, concurrency)
-    activations = _VLLM_FIXED_MIB + math.ceil(step * _VLLM_MIB_PER_1024_STEP_TOKENS / 1024)
+    step = vllm_step_tokens(load.context_tokens, load.concurrency)
+    layers, block = _grouped(model.architecture.layers, load.cache)
+    grouped = replace(model.architecture, layers=layers)
+    context = _rounded(load.context_tokens, block)
+    one = grouped.sequence_bytes(context, step_tokens=step, cache=load.cache)
     managed = (
-        Part(name="weights", memory_mib=_mib(model.weights_bytes)),
-        _kv_part(model, context, context_tokens, concurrency),
-        Part(name="activations", memory_mib=activations),
+        *_weight_parts(model.weights, halved=model.weights.halved_bytes),
+        *_beside_parts(load),
+        _kv_part(grouped, load, one, context),
+        _activations_part(model.architecture, step, load.concurrency),
     )
     inside = sum(part.memory_mib for part in managed)
     beside = max(VLLM_BESIDE_MIB, math.ceil(inside / VLLM_FRACTION) - inside)
-    return _sized(*managed, Part(name="beside vLLM's 0.90 of the slice", memory_mib=beside))
+    rule = f"CUDA context, graphs and NCCL, {VLLM_BESIDE_MIB} MiB at least, outside the fraction"
+    last = Part(name="beside vLLM's 0.90 of the slice", memory_mib=beside, rule=rule)
+    return _sized((*managed, last), cache_bytes=one, fraction=VLLM_FRACTION)
 
 
 def vllm_step_tokens(context_tokens: int, concurrency: int) -> int:
@@ -109,15 +137,106 @@ def vllm_step_tokens(context_tokens: int, concurrency: int) -> int:
     return max(min(max(context_tokens, 2048), 8192), concurrency)
 
 
-def _kv_part(model: ModelShape, context: int, context_tokens: int, concurrency: int) -> Part:
-    size = model.attention.bytes_per_token * context * concurrency
-    name = f"KV cache ({concurrency:,} × {context_tokens:,} tokens)"
-    return Part(name=name, memory_mib=_mib(size))
+def _activations_part(architecture: Architecture, step: int, concurrency: int) -> Part:
+    if not architecture.step_elements:
+        memory = _VLLM_FIXED_MIB + math.ceil(step * _VLLM_MIB_PER_1024_STEP_TOKENS / 1024)
+        rule = f"360 MiB and 154 MiB for each 1,024 of {step:,} tokens in a step"
+        return Part(name="activations", memory_mib=memory, rule=rule)
+    size = 2 * step * architecture.step_elements + 8 * concurrency * architecture.vocabulary
+    rule = (
+        f"a step of {step:,} tokens × {architecture.step_elements:,} elements × 2 bytes, "
+        f"logits of {concurrency:,} requests, 360 MiB fixed"
+    )
+    return Part(name="activations", memory_mib=_VLLM_FIXED_MIB + _mib(size), rule=rule)
 
 
-def _sized(*parts: Part) -> Sized:
+def _grouped(layers: tuple[Layers, ...], cache: CacheType) -> tuple[tuple[Layers, ...], int]:
+    """Fill layers up to vLLM's groups, and say how many tokens a block of its cache then has.
+
+    All groups have equally many layers: as many as the rarest kind, or as the commonest where that
+    is less than a quarter more. A state fills a whole block, so blocks become as large as a state.
+    """
+    kept = [part for part in layers if part.keeps is not Keeps.CROSS]
+    if len(kept) < 2:
+        return layers, _VLLM_BLOCK
+    counts = [part.count for part in kept]
+    group = max(counts) if max(counts) < 1.25 * min(counts) else min(counts)
+    block = max(_state_block(kept, cache), _VLLM_BLOCK)
+    page = max((part.token_bytes(cache) // part.count * block for part in kept), default=0)
+    filled = tuple(
+        part if part.keeps is Keeps.CROSS else _filled(part, group, page) for part in layers
+    )
+    return filled, block
+
+
+def _filled(part: Layers, group: int, page: int) -> Layers:
+    state = max(part.state_bytes, page) if part.keeps is Keeps.STATE else 0
+    return replace(part, count=math.ceil(part.count / group) * group, state_bytes=state)
+
+
+def _state_block(layers: list[Layers], cache: CacheType) -> int:
+    """Tokens that a block needs so that a state fits into it; 0 where there is none."""
+    state = max(part.state_bytes for part in layers)
+    a_token = max(part.token_bytes(cache) // part.count for part in layers)
+    return _rounded(math.ceil(state / a_token), _VLLM_BLOCK) if state and a_token else 0
+
+
+def _weight_parts(weights: Weights, *, halved: int) -> tuple[Part, ...]:
+    """Give each type of weights a line; small ones share the last."""
+    if not weights.parts:
+        return (Part(name="weights", memory_mib=0),)
+    rows = [(part.kind, part.bytes) for part in weights.parts]
+    if halved:
+        rows = [(k, size - halved if k == "fp32" else size) for k, size in rows]
+    large = [row for row in rows if row[1] >= MIB] or rows[:1]
+    rest = sum(size for _, size in rows) - sum(size for _, size in large)
+    first, *others = ((kind, size) for kind, size in large)
+    lines = [(first[0], first[1] + rest), *others]
+    rule = "every tensor as it is stored"
+    if halved:
+        rule = "every tensor as it is stored, but matrices of 32 bits in 16, as vLLM holds them"
+    return tuple(
+        Part(name=f"weights, {kind}", memory_mib=_mib(size), rule=rule) for kind, size in lines
+    )
+
+
+def _beside_parts(load: Load) -> tuple[Part, ...]:
+    return tuple(
+        Part(name=name, memory_mib=_mib(size), rule="its files") for name, size in load.beside
+    )
+
+
+def _kv_part(architecture: Architecture, load: Load, one: int, context: int) -> Part:
+    asked = f"{load.concurrency:,} × {load.context_tokens:,} tokens"
+    called = "KV cache" if architecture.bytes_per_token() else "state"
+    rule = (
+        f"{architecture.bytes_per_token(load.cache):,} bytes a token ({load.cache}) over "
+        f"{_layers_text(architecture)}, contexts rounded up to {context:,}"
+    )
+    if architecture.state_bytes:
+        rule += f"; {architecture.state_bytes:,} bytes of state a request"
+    if not architecture.layers:
+        rule = "an encoder keeps nothing between steps"
+    return Part(name=f"{called} ({asked})", memory_mib=_mib(one * load.concurrency), rule=rule)
+
+
+def _layers_text(architecture: Architecture) -> str:
+    return ", ".join(
+        f"{part.count} layers of {part.keeps}" + (f" ({part.tokens:,})" if part.tokens else "")
+        for part in architecture.layers
+        if part.keeps is not Keeps.STATE
+    )
+
+
+def _sized(parts: tuple[Part, ...], *, cache_bytes: int, fraction: float = 1.0) -> Sized:
     reason = " + ".join(f"{part.memory_mib:,} MiB {part.name}" for part in parts)
-    return Sized(memory_mib=sum(part.memory_mib for part in parts), reason=reason, parts=parts)
+    return Sized(
+        memory_mib=sum(part.memory_mib for part in parts),
+        reason=reason,
+        parts=parts,
+        cache_bytes=cache_bytes,
+        fraction=fraction,
+    )
 
 
 def _rounded(tokens: int, block: int) -> int:

@@ -46,6 +46,13 @@ _TENSOR_TYPES = {
     28: (1, 8), 29: (256, 56), 30: (1, 2), 34: (256, 54), 35: (256, 66), 39: (32, 17),
     40: (64, 36),
 }  # fmt: skip
+_TYPE_NAMES = {
+    0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 6: "Q5_0", 7: "Q5_1", 8: "Q8_0", 9: "Q8_1",
+    10: "Q2_K", 11: "Q3_K", 12: "Q4_K", 13: "Q5_K", 14: "Q6_K", 15: "Q8_K", 16: "IQ2_XXS",
+    17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S",
+    23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 29: "IQ1_M", 30: "BF16",
+    34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4", 40: "NVFP4",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +61,14 @@ class GgufTensor:
 
     Attributes:
         name: Such as ``blk.0.attn_q.weight``.
+        kind: ``F16``, ``Q4_K`` …
         shape: Elements in each dimension.
         offset: Where it starts behind the header, bytes.
         bytes: What it takes, bytes.
     """
 
     name: str
+    kind: str
     shape: tuple[int, ...]
     offset: int
     bytes: int
@@ -198,7 +207,8 @@ class _Reader:
             raise self._broken(f"has a tensor of the unknown type {kind} ({name!r})", hint=hint)
         block, block_bytes = _TENSOR_TYPES[kind]
         size = math.prod(shape) * block_bytes // block
-        return GgufTensor(name=name, shape=shape, offset=offset, bytes=size)
+        named = _TYPE_NAMES[kind]
+        return GgufTensor(name=name, kind=named, shape=shape, offset=offset, bytes=size)
 
     def _check_data(self, tensors: tuple[GgufTensor, ...], alignment: Value) -> None:
         """Hold the tensors against the file: the last of them has to end inside it."""

@@ -1,6 +1,6 @@
 """A folder of safetensors files with its config.json, as a model hub delivers it.
 
-Only headers are read, of every shard, so that the sum is right for any mix of types. Our own
+Only headers are read, of every shard, so that the tensors are those that are really there. Our own
 reader, because the published package hands out tensors and wants a framework for them; the header
 is one length and one JSON object.
 
@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from gpuslice.errors import SizingError
 from gpuslice.sizing.opening import open_at_once
+from gpuslice.sizing.tensors import Tensor
 
 INDEX = "model.safetensors.index.json"
 CONFIG = "config.json"
 
+_NUMBERED = re.compile(r".+-\d{5}-of-(?P<count>\d{5})\.safetensors")
 _LARGEST_HEADER = 100_000_000  # the format's own limit
 _LARGEST_JSON = 64 * 1024 * 1024
 _BITS = {
@@ -35,37 +38,46 @@ def read_config(folder: Path) -> Mapping[str, object]:
     Raises:
         SizingError: It is not there, or no JSON object.
     """
-    return _read_json(folder / CONFIG)
+    return read_json(folder / CONFIG)
 
 
-def read_weights_bytes(folder: Path) -> int:
-    """Add up the tensors of every shard of a folder, bytes.
+def read_tensors(folder: Path) -> tuple[Tensor, ...]:
+    """List the tensors of every shard of a folder.
 
     Raises:
         SizingError: There is no shard, one that the index names is missing, or one is broken.
     """
-    return sum(read_shard_bytes(shard) for shard in _shards(folder))
+    return tuple(tensor for shard in _shards(folder) for tensor in read_shard(shard))
 
 
-def read_shard_bytes(path: Path) -> int:
-    """Add up the tensors of one safetensors file, bytes, and check that the file holds them.
+def read_shard(path: Path) -> tuple[Tensor, ...]:
+    """List the tensors of one safetensors file, and check that the file holds them.
 
     Raises:
         SizingError: The header is broken, or the file is cut off.
     """
     header, data_bytes = _read_header(path)
-    end = 0
-    total = 0
-    for name, tensor in header.items():
-        if name == "__metadata__":
-            continue
-        first, last = _extent(path, name, tensor)
-        total += last - first
-        end = max(end, last)
+    tensors, end = tensors_of(header, str(path))
     if end > data_bytes:
         text = f"{path} is cut off: {end - data_bytes:,} of {end:,} bytes of tensors are missing"
         raise SizingError(text, hint="fetch the file again")
-    return total
+    return tensors
+
+
+def tensors_of(header: Mapping[str, object], source: str) -> tuple[tuple[Tensor, ...], int]:
+    """List the tensors of a parsed header, and say where the last of them ends, bytes.
+
+    Raises:
+        SizingError: It describes a tensor in a way that cannot be true.
+    """
+    tensors = []
+    end = 0
+    for name, entry in header.items():
+        if name != "__metadata__":
+            tensor, last = _tensor(source, name, entry)
+            tensors.append(tensor)
+            end = max(end, last)
+    return tuple(tensors), end
 
 
 def _shards(folder: Path) -> tuple[Path, ...]:
@@ -74,14 +86,27 @@ def _shards(folder: Path) -> tuple[Path, ...]:
         return _indexed(folder)
     single = folder / "model.safetensors"
     found = (single,) if single.is_file() else tuple(sorted(folder.glob("*.safetensors")))
+    _refuse_half(folder, found)
     if not found:
         text = f"{folder} holds no safetensors files, so what the model needs is unknown"
         raise SizingError(text, hint="say `slice:` or `memory:` for this model")
     return found
 
 
+def _refuse_half(folder: Path, found: tuple[Path, ...]) -> None:
+    """Refuse a folder that a download has not finished: its files name more than are there."""
+    if numbered := [match for path in found if (match := _NUMBERED.fullmatch(path.name))]:
+        wanted = int(numbered[0]["count"])
+        if len(numbered) < wanted:
+            text = f"{folder} holds {len(numbered)} of {wanted} shards and no index"
+            raise SizingError(text, hint="fetch the model again; the download did not finish")
+    if not found and (pieces := sorted(folder.rglob("*.incomplete"))):
+        text = f"{folder} is a download that did not finish: {len(pieces)} files are in pieces"
+        raise SizingError(text, hint="let the download finish, or start it again")
+
+
 def _indexed(folder: Path) -> tuple[Path, ...]:
-    weight_map = _read_json(folder / INDEX).get("weight_map")
+    weight_map = read_json(folder / INDEX).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise SizingError(f"{folder / INDEX} has no weight_map", hint="fetch the model again")
     names = sorted({str(name) for name in weight_map.values()})
@@ -108,24 +133,29 @@ def _read_header(path: Path) -> tuple[Mapping[str, object], int]:
         raise SizingError(f"{path} cannot be read: {error}", hint="check the file") from error
 
 
-def _extent(path: Path, name: str, tensor: object) -> tuple[int, int]:
-    """Check one tensor's entry and return where its data starts and ends."""
-    match tensor:
+def _tensor(source: str, name: str, entry: object) -> tuple[Tensor, int]:
+    """Check one tensor's entry; return it and where its data ends."""
+    match entry:
         case {"dtype": str(kind), "shape": [*shape], "data_offsets": [int(first), int(last)]}:
-            sizes = [size for size in shape if isinstance(size, int) and size >= 0]
+            sizes = tuple(size for size in shape if isinstance(size, int) and size >= 0)
             bits = _BITS.get(kind)
             wanted = None if bits is None else math.ceil(math.prod(sizes) * bits / 8)
             sound = len(sizes) == len(shape) and 0 <= first <= last
             # A type that is not in the table is taken at its word: the offsets say what it takes.
             if sound and wanted in (None, last - first):
-                return first, last
+                return Tensor(name=name, kind=kind, shape=sizes, bytes=last - first), last
         case _:
             pass
-    text = f"{path} describes the tensor {name!r} in a way that cannot be true"
+    text = f"{source} describes the tensor {name!r} in a way that cannot be true"
     raise SizingError(text, hint="fetch the file again")
 
 
-def _read_json(path: Path) -> Mapping[str, object]:
+def read_json(path: Path) -> Mapping[str, object]:
+    """Read a file that holds one JSON object.
+
+    Raises:
+        SizingError: It is not there, or holds something else.
+    """
     try:
         with open(path, "rb", opener=open_at_once) as file:
             data = file.read(_LARGEST_JSON + 1)

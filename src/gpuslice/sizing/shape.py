@@ -7,29 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttentionShape:
-    """The sizes that a KV cache is made of.
-
-    Attributes:
-        kv_heads: Key/value heads of each layer (fewer than query heads under GQA); one per layer.
-        key_length: Elements of one key head.
-        value_length: Elements of one value head.
-    """
-
-    kv_heads: tuple[int, ...]
-    key_length: int
-    value_length: int
-
-    @property
-    def bytes_per_token(self) -> int:
-        """KV cache of one token over all layers, bytes, at two bytes an element (f16, bf16).
-
-        Both engines keep the cache in 16 bits unless told otherwise. vLLM 0.20.0 on an H200 was
-        measured to take exactly this: 147,456 bytes for Qwen3-8B (36 layers, 8 heads of 128).
-        """
-        return 2 * sum(self.kv_heads) * (self.key_length + self.value_length)
+from gpuslice.sizing.architecture import Architecture, CacheType, TokenWork
+from gpuslice.sizing.weights import Weights, token_work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +16,32 @@ class ModelShape:
     """One model, as its files describe it.
 
     Attributes:
-        weights_bytes: All tensors as stored.
-        attention: What its KV cache is made of.
-        vocabulary: Tokens it knows, or 0 where the files do not tell.
+        architecture: What its layers keep.
+        weights: Its tensors, added up.
     """
 
-    weights_bytes: int
-    attention: AttentionShape
-    vocabulary: int = 0
+    architecture: Architecture
+    weights: Weights
+
+    @property
+    def work(self) -> TokenWork:
+        """What generating one token reads and computes."""
+        return token_work(self.architecture, self.weights)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What a server of a model is asked to hold at once.
+
+    Attributes:
+        context_tokens: Longest context of one request, tokens.
+        concurrency: Requests answered at the same time, each with a full context.
+        cache: Element type of the KV cache.
+        beside: Memory of what is served beside the model, such as adapters or a draft model: name
+            and bytes of each.
+    """
+
+    context_tokens: int
+    concurrency: int
+    cache: CacheType = CacheType.F16
+    beside: tuple[tuple[str, int], ...] = ()

@@ -7,22 +7,38 @@ for the engine, and when the only honest answer is "unknown".
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from gpuslice.errors import SizingError
-from gpuslice.sizing.attention import config_attention, gguf_attention
+from gpuslice.sizing.agreement import describe
+from gpuslice.sizing.architecture import CacheType
 from gpuslice.sizing.estimate import Sized, estimate_llama_cpp, estimate_vllm
-from gpuslice.sizing.gguf import GgufHeader, read_gguf
-from gpuslice.sizing.safetensors import read_config, read_weights_bytes
-from gpuslice.sizing.shape import ModelShape
+from gpuslice.sizing.gguf import read_gguf
+from gpuslice.sizing.gguf_architecture import gguf_architecture
+from gpuslice.sizing.hub import read_hub_model
+from gpuslice.sizing.safetensors import read_config, read_tensors
+from gpuslice.sizing.shape import Load, ModelShape
+from gpuslice.sizing.tensors import Tensor
+from gpuslice.sizing.weights import quantization_of, weights_of
 
 _ESTIMATES = {"llama.cpp": estimate_llama_cpp, "vllm": estimate_vllm}
 _SPLIT = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
 _MOST_SPLITS = 1000
+_MOST_CONTEXT = 16_777_216
+_MOST_CONCURRENCY = 4096
 _HINT = "say `slice:` or `memory:` for this model"
 
 
-def size_model(source: str, *, engine: str, context_tokens: int, concurrency: int) -> Sized:
+def size_model(
+    source: str,
+    *,
+    engine: str,
+    context_tokens: int,
+    concurrency: int,
+    cache: CacheType = CacheType.F16,
+    beside: Sequence[tuple[str, int]] = (),
+) -> Sized:
     """Work out how much memory one server of a model needs.
 
     Args:
@@ -30,51 +46,97 @@ def size_model(source: str, *, engine: str, context_tokens: int, concurrency: in
         engine: ``vllm``, ``llama.cpp`` or ``command``.
         context_tokens: Longest context of one request, tokens.
         concurrency: Requests answered at the same time.
+        cache: Element type of the KV cache.
+        beside: Name and bytes of what is served beside the model (adapters, a draft model).
 
     Returns:
         The least memory of a slice, MiB, with its parts.
 
     Raises:
-        SizingError: It cannot be told: a hub name, an engine that is not known, a folder without
-            enough in it, a broken file.
+        SizingError: It cannot be told: an engine that is not known, a folder without enough in it,
+            a broken file, a model of the hub that cannot be reached; or what is asked for cannot
+            be served.
     """
-    estimate = _ESTIMATES.get(engine)
-    if estimate is None:
-        text = f"what a server of engine '{engine}' needs is unknown"
-        raise SizingError(text, hint=_HINT)
-    model = _read_model(source, engine)
-    return estimate(model, context_tokens=context_tokens, concurrency=concurrency)
+    model = read_model(source, engine)
+    load = Load(
+        context_tokens=context_tokens, concurrency=concurrency, cache=cache, beside=tuple(beside)
+    )
+    return size_shape(model, load, engine=engine, source=source)
 
 
-def _read_model(source: str, engine: str) -> ModelShape:
+def size_shape(model: ModelShape, load: Load, *, engine: str, source: str) -> Sized:
+    """Work out how much memory one server of a model that was read needs.
+
+    Raises:
+        SizingError: The engine is not known, or what is asked for cannot be served.
+    """
+    estimate = estimate_of(engine)
+    _refuse_absurd(model, load, engine, source)
+    return estimate(model, load)
+
+
+def read_model(source: str, engine: str) -> ModelShape:
+    """Read what a model is made of; nothing but headers and its configuration is looked at.
+
+    Args:
+        source: Absolute path of a ``.gguf`` file or of a folder, or a hub name.
+        engine: The engine that serves it: llama.cpp serves ``.gguf`` files only.
+
+    Raises:
+        SizingError: It cannot be read, contradicts itself, or is nothing this engine serves.
+    """
+    estimate_of(engine)
     path = Path(source)
     if source.lower().endswith(".gguf"):
         return _read_gguf_model(path)
-    if not path.is_absolute():
-        text = f"what {source} needs is unknown: it is not on this machine"
-        raise SizingError(text, hint=_HINT)
     if engine == "llama.cpp":
         raise SizingError(f"{source} is no .gguf file, and llama.cpp serves no other", hint=_HINT)
+    if not path.is_absolute():
+        return _shape_of(*read_hub_model(source), source)
     return _read_folder(path)
 
 
-def _read_gguf_model(path: Path) -> ModelShape:
-    first, *others = split_files(path)
-    header = read_gguf(first)
-    rest = sum(read_gguf(other).weights_bytes for other in others)
-    return ModelShape(
-        weights_bytes=header.weights_bytes + rest,
-        attention=gguf_attention(header, str(first)),
-        vocabulary=_vocabulary(header),
-    )
-
-
-def split_files(path: Path) -> tuple[Path, ...]:
-    """List the files of a model in parts (``…-00001-of-00003.gguf``), or just the one.
+def estimate_of(engine: str) -> Callable[[ModelShape, Load], Sized]:
+    """Find the arithmetic of an engine.
 
     Raises:
-        SizingError: The name counts wrongly, or some of the parts are missing.
+        SizingError: The engine is not known, so nobody can say what its server needs.
     """
+    estimate = _ESTIMATES.get(engine)
+    if estimate is None:
+        raise SizingError(f"what a server of engine '{engine}' needs is unknown", hint=_HINT)
+    return estimate
+
+
+def _refuse_absurd(model: ModelShape, load: Load, engine: str, source: str) -> None:
+    """Refuse what no server can be asked for, and what this model was not made for."""
+    if not 1 <= load.concurrency <= _MOST_CONCURRENCY:
+        text = f"a concurrency of {load.concurrency:,} makes no sense"
+        raise SizingError(text, hint=f"ask for 1 to {_MOST_CONCURRENCY:,} requests at a time")
+    if not 1 <= load.context_tokens <= _MOST_CONTEXT:
+        text = f"a context of {load.context_tokens:,} tokens makes no sense"
+        raise SizingError(text, hint=f"ask for 1 to {_MOST_CONTEXT:,} tokens")
+    longest = model.architecture.longest_context
+    if engine == "vllm" and 0 < longest < load.context_tokens:
+        text = f"{source} was made for {longest:,} tokens; {load.context_tokens:,} are asked for"
+        hint = f"ask for a context of at most {longest:,} tokens; vLLM would not start with more"
+        raise SizingError(text, hint=hint)
+
+
+def _read_gguf_model(path: Path) -> ModelShape:
+    headers = [read_gguf(part) for part in _split_files(path)]
+    architecture = gguf_architecture(headers[0], str(path))
+    stored = [
+        Tensor(name=tensor.name, kind=tensor.kind, shape=tensor.shape, bytes=tensor.bytes)
+        for header in headers
+        for tensor in header.tensors
+    ]
+    # A table that serves both ends is stored once; llama.cpp reads it for either.
+    return ModelShape(architecture=architecture, weights=weights_of(stored, architecture))
+
+
+def _split_files(path: Path) -> tuple[Path, ...]:
+    """List the files of a model in parts (``…-00001-of-00003.gguf``), or just the one."""
     match = _SPLIT.fullmatch(path.name)
     if match is None:
         return (path,)
@@ -89,16 +151,16 @@ def split_files(path: Path) -> tuple[Path, ...]:
     return tuple(path.parent / name for name in names)
 
 
-def _vocabulary(header: GgufHeader) -> int:
-    written = header.metadata.get(f"{header.architecture}.vocab_size")
-    tokens = header.lengths.get("tokenizer.ggml.tokens", 0)
-    return max(tokens, written if isinstance(written, int) else 0)
-
-
 def _read_folder(folder: Path) -> ModelShape:
     if not folder.is_dir():
         raise SizingError(f"there is no folder {folder}", hint="check the path")
+    tensors = read_tensors(folder)
+    return _shape_of(read_config(folder), tensors, str(folder))
+
+
+def _shape_of(config: Mapping[str, object], tensors: Sequence[Tensor], source: str) -> ModelShape:
+    architecture = describe(config, tensors, source)
+    method, bits = quantization_of(config)
     return ModelShape(
-        weights_bytes=read_weights_bytes(folder),
-        attention=config_attention(read_config(folder), str(folder)),
+        architecture=architecture, weights=weights_of(tensors, architecture, method, bits)
     )

@@ -131,10 +131,13 @@ def test_a_model_that_fits_no_slice_is_refused_as_any_other(tmp_path: Path) -> N
         the_demand(tmp_path, keys)
 
 
-def test_a_model_that_is_not_here_asks_for_a_measurement(tmp_path: Path) -> None:
-    with pytest.raises(SizingError, match="not on this machine") as caught:
-        the_demand(tmp_path, "model: Qwen/Qwen3-4B, target: {tokens_per_s: 900}")
-    assert "`throughput:`" in caught.value.hint
+def test_a_model_that_cannot_be_read_asks_for_a_measurement(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SizingError, match="is unknown") as caught:
+        the_demand(tmp_path, "model: ./empty, target: {tokens_per_s: 900}")
+    assert (
+        caught.value.hint == "say `throughput:` for this model, what one slice was measured to give"
+    )
 
 
 def test_a_board_that_nobody_knows_asks_for_a_measurement(tmp_path: Path) -> None:

@@ -11,10 +11,18 @@ from gpuslice.sizing.safetensors import (
     CONFIG,
     INDEX,
     read_config,
-    read_shard_bytes,
-    read_weights_bytes,
+    read_shard,
+    read_tensors,
 )
 from model_files import write_safetensors
+
+
+def read_weights_bytes(folder: Path) -> int:
+    return sum(tensor.bytes for tensor in read_tensors(folder))
+
+
+def read_shard_bytes(path: Path) -> int:
+    return sum(tensor.bytes for tensor in read_shard(path))
 
 
 def write_index(folder: Path, *shards: str) -> None:
@@ -124,3 +132,18 @@ def test_broken_config_is_told(tmp_path: Path, text: str) -> None:
 def test_missing_config_means_unknown(tmp_path: Path) -> None:
     with pytest.raises(SizingError, match=r"has no config\.json"):
         read_config(tmp_path)
+
+
+def test_shards_that_count_themselves_are_missed_without_an_index(tmp_path: Path) -> None:
+    write_safetensors(tmp_path / "model-00001-of-00003.safetensors", {"a": ("F16", (5,), 10)})
+    with pytest.raises(SizingError, match="holds 1 of 3 shards and no index") as caught:
+        read_tensors(tmp_path)
+    assert "did not finish" in caught.value.hint
+
+
+def test_download_in_pieces_is_told(tmp_path: Path) -> None:
+    pieces = tmp_path / ".cache" / "huggingface" / "download"
+    pieces.mkdir(parents=True)
+    (pieces / "abc.incomplete").write_bytes(b"12")
+    with pytest.raises(SizingError, match="a download that did not finish"):
+        read_tensors(tmp_path)

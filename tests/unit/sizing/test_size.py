@@ -20,6 +20,11 @@ def write_qwen3(folder: Path, *, config: bool = True) -> None:
     tensors = qwen3_tensors(layers=28, width=1024, inner=3072, kv_heads=8, heads=16, tied=True)
     write_safetensors(folder / "model.safetensors", tensors)
     known = {
+        "model_type": "qwen3",
+        "hidden_size": 1024,
+        "intermediate_size": 3072,
+        "vocab_size": 151936,
+        "max_position_embeddings": 40960,
         "num_hidden_layers": 28,
         "num_attention_heads": 16,
         "num_key_value_heads": 8,
@@ -32,9 +37,9 @@ def write_qwen3(folder: Path, *, config: bool = True) -> None:
 def test_real_model_is_sized_to_what_llama_cpp_allocates() -> None:
     sized = size(the_small_model(), engine="llama.cpp")
     # llama.cpp logs, with these settings: model buffer 92.10 MiB, KV buffer 360.00 MiB.
-    assert [part.memory_mib for part in sized.parts[:2]] == [93, 360]
+    assert [part.memory_mib for part in sized.parts[:3]] == [64, 29, 360]
     assert sized.memory_mib < 1024
-    assert sized.reason.startswith("93 MiB weights + 360 MiB KV cache (4 × 4,096 tokens) + ")
+    assert sized.reason.startswith("64 MiB weights, Q4_1 + 29 MiB weights, Q8_0 + 360 MiB KV cache")
 
 
 def test_safetensors_folder_is_sized_to_what_vllm_measured(tmp_path: Path) -> None:
@@ -46,11 +51,38 @@ def test_safetensors_folder_is_sized_to_what_vllm_measured(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("source", ["Qwen/Qwen3-4B", "gpt2", "org/name-GGUF:Q4_K_M"])
-@pytest.mark.parametrize("engine", ["vllm", "llama.cpp"])
-def test_hub_name_is_unknown(source: str, engine: str) -> None:
-    with pytest.raises(SizingError, match="not on this machine") as caught:
-        size(source, engine=engine)
+def test_hub_name_is_nothing_that_llama_cpp_serves(source: str) -> None:
+    with pytest.raises(SizingError, match=r"no \.gguf file") as caught:
+        size(source, engine="llama.cpp")
     assert "`slice:` or `memory:`" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("context", "concurrency", "message"),
+    [(0, 4, "a context of 0"), (4096, 0, "a concurrency of 0"), (4096, 10**9, "makes no sense")],
+)
+def test_absurd_numbers_are_refused(
+    tmp_path: Path, context: int, concurrency: int, message: str
+) -> None:
+    write_qwen3(tmp_path)
+    with pytest.raises(SizingError, match=message):
+        size_model(str(tmp_path), engine="vllm", context_tokens=context, concurrency=concurrency)
+
+
+def test_context_beyond_the_models_is_refused_with_the_longest_it_has(tmp_path: Path) -> None:
+    write_qwen3(tmp_path)
+    with pytest.raises(SizingError, match="was made for 40,960 tokens; 40,961 are") as caught:
+        size_model(str(tmp_path), engine="vllm", context_tokens=40_961, concurrency=1)
+    assert "at most 40,960" in caught.value.hint
+
+
+def test_configuration_of_another_model_is_refused(tmp_path: Path) -> None:
+    write_qwen3(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text()) | {"num_key_value_heads": 4}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(SizingError, match="contradicts itself") as caught:
+        size(tmp_path)
+    assert "from one place" in caught.value.hint
 
 
 def test_what_an_own_command_needs_is_unknown() -> None:

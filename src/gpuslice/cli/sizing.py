@@ -1,0 +1,176 @@
+"""``size``: how much memory a model needs, and which slice holds it. It changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gpuslice.cli.options import AsJson
+
+if TYPE_CHECKING:
+    from gpuslice.sizing.estimate import Sized
+    from gpuslice.sizing.fitting import Fitting
+    from gpuslice.sizing.shape import Load, ModelShape
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A .gguf file, a folder with config.json and safetensors, or a name on the hub such "
+        "as Qwen/Qwen3-4B (of which only headers are read).",
+    ),
+]
+Context = Annotated[
+    int,
+    typer.Option(
+        "--context-tokens",
+        metavar="N",
+        help="Longest context of one request, prompt and answer together.",
+    ),
+]
+Concurrency = Annotated[
+    int,
+    typer.Option(metavar="N", help="Requests answered at the same time, each with a full context."),
+]
+EngineOption = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        metavar="NAME",
+        help="vllm or llama.cpp; where it is left out, llama.cpp for a .gguf file and vllm for "
+        "the rest.",
+    ),
+]
+Cache = Annotated[
+    str,
+    typer.Option(
+        "--cache",
+        metavar="TYPE",
+        help="Element type of the KV cache: f16 (also bf16), fp8, or for llama.cpp q8_0, q4_0.",
+    ),
+]
+Boards = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--board",
+        metavar="BOARD",
+        help="Look at this board only, such as h100-80gb; may be repeated.",
+    ),
+]
+Adapters = Annotated[
+    list[str] | None,
+    typer.Option("--adapter", metavar="FOLDER", help="Count this LoRA adapter; may be repeated."),
+]
+Draft = Annotated[
+    str,
+    typer.Option("--draft", metavar="MODEL", help="Count this draft model (speculative decoding)."),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What is shown.
+
+    Attributes:
+        source: The model, as it was written.
+        engine: Who serves it.
+        model: What it is made of.
+        load: What is asked of it.
+        sized: What that needs.
+        fittings: What each board offers.
+    """
+
+    source: str
+    engine: str
+    model: ModelShape
+    load: Load
+    sized: Sized
+    fittings: tuple[Fitting, ...]
+
+
+def size(  # noqa: PLR0913 - one parameter for each option
+    model: Model,
+    *,
+    context_tokens: Context = 4096,
+    concurrency: Concurrency = 4,
+    engine: EngineOption = "",
+    cache: Cache = "f16",
+    board: Boards = None,
+    adapter: Adapters = None,
+    draft: Draft = "",
+    as_json: AsJson = False,
+) -> None:
+    """Say what a model needs, line by line, and which slice of each board holds it.
+
+    Reads headers only: no weights are loaded, no code of the model is run, nothing is changed.
+    Exit status 3 when it cannot be told.
+    """
+    from gpuslice.cli.console import out, print_json
+    from gpuslice.cli.render.size import size_json, size_view
+
+    _known_boards(board)
+    chosen = engine or ("llama.cpp" if model.lower().endswith(".gguf") else "vllm")
+    load = _load(context_tokens, concurrency, cache)
+    answer = _answer(model, chosen, load, adapter or [], draft, board or [])
+    if as_json:
+        print_json(size_json(answer))
+    else:
+        out().print(size_view(answer))
+
+
+def _answer(
+    source: str, engine: str, load: Load, adapters: list[str], draft: str, boards: list[str]
+) -> Answer:
+    from gpuslice.sizing.beside import adapter_beside, draft_beside
+    from gpuslice.sizing.fitting import fit_boards
+    from gpuslice.sizing.size import estimate_of, read_model, size_shape
+
+    path = _resolved(source)
+    model = read_model(path, engine)
+    size_shape(model, load, engine=engine, source=source)  # refuses what cannot be, before more
+    beside = [adapter_beside(str(Path(adapter).absolute())) for adapter in adapters]
+    if draft:
+        beside.append(draft_beside(_resolved(draft), load, engine))
+    load = replace(load, beside=tuple(beside))
+    need = partial(estimate_of(engine), model)
+    return Answer(
+        source=source,
+        engine=engine,
+        model=model,
+        load=load,
+        sized=need(load),
+        fittings=fit_boards(need, load, engine=engine, method=model.weights.method, boards=boards),
+    )
+
+
+def _resolved(model: str) -> str:
+    from gpuslice.stack.sources import resolve_source
+
+    return resolve_source(model, Path.cwd())
+
+
+def _load(context_tokens: int, concurrency: int, cache: str) -> Load:
+    from gpuslice.sizing.architecture import CacheType
+    from gpuslice.sizing.shape import Load
+
+    try:
+        kind = CacheType("f16" if cache in {"auto", "bf16", "fp16"} else cache)
+    except ValueError:
+        known = ", ".join(CacheType)
+        message = f"{cache!r} is no type of a KV cache; they are {known}."
+        raise typer.BadParameter(message, param_hint="--cache") from None
+    return Load(context_tokens=context_tokens, concurrency=concurrency, cache=kind)
+
+
+def _known_boards(boards: list[str] | None) -> None:
+    """Refuse a board that nobody has heard of, naming those that are meant."""
+    from gpuslice.hardware import board
+
+    for key in boards or ():
+        if not board(key).has_mig:
+            message = f"{key} cannot be sliced."
+            raise typer.BadParameter(message, param_hint="--board")
