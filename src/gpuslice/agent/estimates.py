@@ -99,8 +99,9 @@ def traffic_of(target: TargetEntry, context_tokens: int, concurrency: int) -> Tr
     """
     from gpuslice.sizing.throughput import Traffic  # noqa: PLC0415 - most stacks need no estimate
 
-    answer = target.answer_tokens or max(1, context_tokens // 2)
-    prompt = target.prompt_tokens
+    answer, prompt = target.answer_tokens, target.prompt_tokens
+    if answer is None:
+        return Traffic.of_context(context_tokens, concurrency)
     return Traffic(
         concurrency=concurrency,
         prompt_tokens=context_tokens - answer if prompt is None else prompt,

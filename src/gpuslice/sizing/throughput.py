@@ -89,6 +89,16 @@ class Traffic:
     prompt_tokens: int
     answer_tokens: int
 
+    @classmethod
+    def of_context(cls, context_tokens: int, concurrency: int) -> Traffic:
+        """Assume, where nobody says, that prompt and answer share the longest context evenly."""
+        answer = max(1, context_tokens // 2)
+        return cls(
+            concurrency=concurrency,
+            prompt_tokens=context_tokens - answer,
+            answer_tokens=answer,
+        )
+
     @property
     def mean_context(self) -> float:
         """Tokens that a new token looks back on, on average over an answer."""
