@@ -92,7 +92,7 @@ def read_model(source: str, engine: str) -> ModelShape:
     if engine == "llama.cpp":
         raise SizingError(f"{source} is no .gguf file, and llama.cpp serves no other", hint=_HINT)
     if not path.is_absolute():
-        return _shape_of(*read_hub_model(source), source)
+        return shape_of(*read_hub_model(source), source)
     return _read_folder(path)
 
 
@@ -155,10 +155,15 @@ def _read_folder(folder: Path) -> ModelShape:
     if not folder.is_dir():
         raise SizingError(f"there is no folder {folder}", hint="check the path")
     tensors = read_tensors(folder)
-    return _shape_of(read_config(folder), tensors, str(folder))
+    return shape_of(read_config(folder), tensors, str(folder))
 
 
-def _shape_of(config: Mapping[str, object], tensors: Sequence[Tensor], source: str) -> ModelShape:
+def shape_of(config: Mapping[str, object], tensors: Sequence[Tensor], source: str) -> ModelShape:
+    """Describe a model by its parsed config.json and all of its tensors.
+
+    Raises:
+        SizingError: They contradict each other, or tell too little.
+    """
     architecture = describe(config, tensors, source)
     method, bits = quantization_of(config)
     return ModelShape(

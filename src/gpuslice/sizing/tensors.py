@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-_EXPERT = re.compile(r"\.experts\.|_exps\.|\.block_sparse_moe\.w[123]|\.ffn\.experts\.mlp\.")
+_EXPERT = re.compile(r"\.experts\.|_exps\.|\.block_sparse_moe\.(input|output)_linear\.")
 _EMBEDDING = re.compile(
     r"(^|\.)(embed_tokens|wte|word_embeddings|tok_embeddings|token_embd|embed_in|embeddings)\.weight$"
 )
