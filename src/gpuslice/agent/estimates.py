@@ -111,17 +111,23 @@ def traffic_of(target: TargetEntry, context_tokens: int, concurrency: int) -> Tr
 
 def _read(entry: ModelEntry, folder: Path) -> tuple[int, ModelShape]:
     """Read a model, and work out what a slice has to hold, MiB."""
-    from gpuslice.sizing.shape import Load  # noqa: PLC0415 - most stacks need no estimate
+    from gpuslice.sizing.calibration import engines  # noqa: PLC0415 - most stacks need no estimate
+    from gpuslice.sizing.rating import generates  # noqa: PLC0415 - as above
+    from gpuslice.sizing.shape import Load  # noqa: PLC0415 - as above
     from gpuslice.sizing.size import read_model, size_shape  # noqa: PLC0415 - as above
 
     source, engine = resolve_source(entry.model or "", folder), entry.engine_name
     load = Load(context_tokens=entry.context_tokens, concurrency=entry.concurrency)
     try:
         model = read_model(source, engine)
-        return size_shape(model, load, engine=engine, source=source).memory_mib, model
+        memory_mib = size_shape(model, load, engine=engine, source=source).memory_mib
     except SizingError as error:
         hint = error.hint.replace(_HINT_BY_SIZE, _HINT)
         raise SizingError(error.message, hint=hint, details=error.details) from error
+    if not generates(model) or engine not in engines():
+        text = f"how fast {engine} answers with {source} cannot be estimated"
+        raise SizingError(text, hint=_HINT)
+    return memory_mib, model
 
 
 def _offered(gpus: Sequence[Gpu]) -> tuple[_Candidate, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from gpuslice.hardware import Board
 from gpuslice.model.geometry import Geometry, Profile
 from gpuslice.sizing.architecture import CacheType
-from gpuslice.sizing.calibration import efficiency
+from gpuslice.sizing.calibration import efficiency, engines
 from gpuslice.sizing.shape import ModelShape
 from gpuslice.sizing.throughput import Estimate, Traffic, estimate, slice_speed
 
@@ -35,6 +35,11 @@ class Rating:
     basis: str
 
 
+def generates(model: ModelShape) -> bool:
+    """Tell whether a model generates tokens; one for embeddings keeps nothing, and does not."""
+    return bool(model.architecture.layers)
+
+
 def rate_board(
     model: ModelShape,
     board: Board,
@@ -46,6 +51,8 @@ def rate_board(
 ) -> tuple[Rating, ...]:
     """Estimate every plain profile of a board that has enough memory, the smallest first.
 
+    There are none for a model that generates nothing, nor for an engine that nobody measured.
+
     Args:
         model: The model, as its files describe it.
         board: The board.
@@ -54,6 +61,8 @@ def rate_board(
         memory_mib: Least memory of a slice, MiB.
         cache: Element type of the KV cache.
     """
+    if not generates(model) or engine not in engines():
+        return ()
     return tuple(
         rate_profile(model, profile, traffic, engine=engine, board=board, cache=cache)
         for profile in board.geometry.profiles

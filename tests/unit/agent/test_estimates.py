@@ -22,6 +22,7 @@ from gpuslice.stack.load import load_stack
 from gpuslice.stack.model_entry import TargetEntry
 from machines import write_stack
 from model_files import qwen3_tensors, write_safetensors
+from real_models import real_model
 
 A100 = "NVIDIA A100-SXM4-80GB"
 MACHINE = an_observed(a_board_gpu(), a_board_gpu("a30", index=1))
@@ -179,3 +180,14 @@ def test_what_is_left_open_of_a_request_fills_its_context(
 def test_a_context_of_one_token_is_an_answer() -> None:
     entry = TargetEntry.model_validate({"tokens_per_s": 1})
     assert traffic_of(entry, 1, 1) == Traffic(concurrency=1, prompt_tokens=0, answer_tokens=1)
+
+
+def test_a_model_for_embeddings_answers_no_tokens(tmp_path: Path) -> None:
+    real, folder = real_model("bge-m3"), tmp_path / "bge-m3"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(real.config))
+    shapes = {tensor.name: (tensor.kind, tensor.shape, tensor.bytes) for tensor in real.tensors}
+    write_safetensors(folder / "model.safetensors", shapes)
+    with pytest.raises(SizingError, match=r"how fast vllm answers with .* cannot") as caught:
+        the_demand(tmp_path, "model: ./bge-m3, target: {tokens_per_s: 900}")
+    assert "`throughput:`" in caught.value.hint

@@ -51,6 +51,6 @@ def test_llama_cpp_has_no_run_yet_and_a_wide_range() -> None:
 
 
 def test_an_engine_that_nobody_measured_is_not_known() -> None:
-    assert set(engines()) <= set(ENGINE_NAMES)
+    assert {*ENGINE_NAMES} - {*engines()} == {"command"}  # whose server may be anything
     with pytest.raises(KeyError):
         efficiency("command", "h200")
