@@ -43,15 +43,6 @@ def demands_of(loaded: LoadedStack, observed: Observed) -> tuple[Demand, ...]:
     )
 
 
-def estimate_notes(demands: Sequence[Demand]) -> tuple[str, ...]:
-    """Say of which models the throughput is estimated, how sure that is, and what it rests on."""
-    return tuple(
-        f"{demand.model}: {demand.reason}"
-        for demand in demands
-        if demand.target is not None and demand.target.estimated
-    )
-
-
 def unknown_products(loaded: LoadedStack, observed: Observed) -> tuple[str, ...]:
     """Say which products a stack file names that neither these GPUs nor any known board have.
 

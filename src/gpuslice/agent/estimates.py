@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from gpuslice.errors import NoRoomError, SizingError
 from gpuslice.hardware import board_for
-from gpuslice.model.demand import NamedProfile, Rate, Target
+from gpuslice.model.demand import Demand, NamedProfile, Rate, Target
 from gpuslice.model.geometry import Geometry, Profile
-from gpuslice.model.gpu import Gpu
+from gpuslice.model.gpu import Gpu, Observed
+from gpuslice.model.plan import Plan
 from gpuslice.stack.notation import milli
 from gpuslice.stack.sources import resolve_source
 
@@ -85,10 +86,48 @@ def estimate_target(
         raise SizingError(f"how fast a slice of {names} is cannot be estimated", hint=_HINT)
     return Estimated(
         target=Target(
-            milli_per_s=target.milli_per_s, rates=rates, unit=target.unit, estimated=True
+            milli_per_s=target.milli_per_s,
+            rates=rates,
+            unit=target.unit,
+            least_percent=min(round(100 * r.low / r.likely) for r, _ in found.values()),
         ),
         reason=_reason(found, traffic, target.unit),
     )
+
+
+def estimate_notes(demands: Sequence[Demand], made: Plan, observed: Observed) -> tuple[str, ...]:
+    """Say of which models the throughput is estimated, how sure that is, and what it comes to.
+
+    Args:
+        demands: What was asked of the planner.
+        made: Its answer.
+        observed: The GPUs.
+    """
+    return tuple(
+        f"{demand.model}: {demand.reason}{_sum(demand.model, demand.target, made, observed)}"
+        for demand in demands
+        if demand.target is not None and demand.target.estimated
+    )
+
+
+def _sum(model: str, target: Target, made: Plan, observed: Observed) -> str:
+    """Say what the slices of a plan give together, and how little it may be; "" without any."""
+    rates = {(rate.named.profile, rate.named.board): rate.milli_per_s for rate in target.rates}
+    slices = [seat.slice for seat in made.seats if seat.replica.model == model]
+    given = sum(rates[each.profile, observed.gpu(each.gpu_uuid).name] for each in slices)
+    least = given * target.least_percent // 100
+    if not given:
+        return ""
+    less = ""
+    if least < target.milli_per_s:
+        less = f", less than the {_per_s(target.milli_per_s)} wanted"
+    return (
+        f". The slices planned give ≈ {_per_s(given)}, perhaps only {_per_s(least, digits=2)}{less}"
+    )
+
+
+def _per_s(milli_per_s: int, *, digits: int = 10) -> str:
+    return f"{float(f'{milli_per_s / 1000:.{digits}g}'):,.10g}"
 
 
 def traffic_of(target: TargetEntry, context_tokens: int, concurrency: int) -> Traffic:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from gpuslice.agent.demands import demands_of, estimate_notes, unknown_products
+from gpuslice.agent.demands import demands_of, unknown_products
+from gpuslice.agent.estimates import estimate_notes
 from gpuslice.agent.node import Node
 from gpuslice.agent.pricing import plan_prices
 from gpuslice.agent.proposal import PlanOptions, Prepared, Proposal, Tell
@@ -121,7 +122,11 @@ def plan_on(
         observed=observed,
         plan=made,
         rules=rules,
-        notes=(*unknown_products(loaded, observed), *estimate_notes(demands), *notes),
+        notes=(
+            *unknown_products(loaded, observed),
+            *estimate_notes(demands, made, observed),
+            *notes,
+        ),
     )
 
 

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 
 from builders import a_board_gpu, an_observed, the_small_model
-from gpuslice.agent.demands import demands_of, estimate_notes
-from gpuslice.agent.estimates import traffic_of
+from gpuslice.agent.demands import demands_of
+from gpuslice.agent.estimates import estimate_notes, traffic_of
 from gpuslice.agent.prepare import plan_on
 from gpuslice.errors import NoRoomError, SizingError
 from gpuslice.hardware import board
 from gpuslice.model.demand import Demand
 from gpuslice.model.desired import Record
 from gpuslice.model.gpu import Observed
+from gpuslice.model.plan import Plan
 from gpuslice.sizing.throughput import Traffic
 from gpuslice.stack.load import load_stack
 from gpuslice.stack.model_entry import TargetEntry
@@ -25,6 +26,7 @@ from model_files import qwen3_tensors, write_safetensors
 from real_models import real_model
 
 A100 = "NVIDIA A100-SXM4-80GB"
+EMPTY = Plan(gpus=(), seats=())
 MACHINE = an_observed(a_board_gpu(), a_board_gpu("a30", index=1))
 
 
@@ -100,7 +102,7 @@ def test_what_the_user_measured_wins(tmp_path: Path) -> None:
     assert demand.target is not None
     assert not demand.target.estimated
     assert demand.reason == "as `throughput:` says"
-    assert estimate_notes([demand]) == ()
+    assert estimate_notes([demand], EMPTY, MACHINE) == ()
 
 
 def test_the_plan_says_that_it_is_an_estimate_how_sure_and_for_what(tmp_path: Path) -> None:
@@ -108,7 +110,7 @@ def test_the_plan_says_that_it_is_an_estimate_how_sure_and_for_what(tmp_path: Pa
     demand = the_demand(tmp_path, f"model: {model}, target: {{tokens_per_s: 300}}")
     assert demand.target is not None
     assert demand.target.estimated
-    (note,) = estimate_notes([demand])
+    (note,) = estimate_notes([demand], EMPTY, MACHINE)
     assert note.startswith("chat: tokens/s are estimated, not measured. On ")
     assert f"{A100}: 3g.40gb ≈ 180 (120–230), " in note
     assert "for requests of 2,048 + 2,048 tokens, 4 at a time" in note
@@ -121,8 +123,18 @@ def test_the_planner_meets_an_estimated_target_with_slices(tmp_path: Path) -> No
     made = plan_on(an_observed(a_board_gpu()), load_stack(path), Record())
     found = rates(made.demands[0])
     given = [found[seat.slice.profile, A100] for seat in made.plan.seats]
-    assert sum(given) >= 300
-    assert len(made.notes) == 1
+    assert sum(given) == 360
+    (note,) = made.notes
+    assert note.endswith(
+        ". The slices planned give ≈ 360, perhaps only 250, less than the 300 wanted"
+    )
+
+
+def test_a_plan_with_room_to_spare_says_no_more_than_how_little_it_may_be(tmp_path: Path) -> None:
+    model = write_qwen3_8b(tmp_path / "qwen3-8b")
+    path = write_stack(tmp_path, f"chat: {{model: {model}, target: {{tokens_per_s: 200}}}}")
+    (note,) = plan_on(an_observed(a_board_gpu()), load_stack(path), Record()).notes
+    assert note.endswith(". The slices planned give ≈ 360, perhaps only 250")
 
 
 def test_a_model_that_fits_no_slice_is_refused_as_any_other(tmp_path: Path) -> None:
