@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builders import a_board_gpu, the_small_model
+from gpuslice.agent.estimates import Estimated, estimate_target
+from gpuslice.errors import GpusliceError, NoRoomError, SizingError
 from gpuslice.hardware import Board, load_boards
 from gpuslice.sizing.architecture import TokenWork
 from gpuslice.sizing.calibration import efficiency, engines
@@ -18,6 +22,7 @@ from gpuslice.sizing.throughput import (
     estimate,
     slice_speed,
 )
+from gpuslice.stack.model_entry import ModelEntry, TargetEntry
 
 BOARDS = [known for known in load_boards() if known.has_mig]
 ROUNDING = 1 + 1e-9
@@ -101,3 +106,40 @@ def test_a_range_holds_its_estimate_and_requests_are_answers_by_their_length(
     assert made.answers.likely <= made.decode.likely * ROUNDING
     both = made.requests.likely * traffic.answer_tokens
     assert abs(both - made.answers.likely) <= 1e-9 * made.answers.likely
+
+
+def estimated_or_refused(entry: ModelEntry, aim: TargetEntry) -> Estimated | GpusliceError:
+    """Estimate a target; anything but an estimate or a refusal fails the test."""
+    try:
+        return estimate_target("chat", entry, aim, Path("/"), [a_board_gpu()])
+    except (NoRoomError, SizingError) as error:
+        return error
+
+
+@given(
+    context=st.integers(1, 200_000),
+    concurrency=st.integers(1, 256),
+    target=st.sampled_from(["tokens_per_s", "requests_per_s"]),
+    data=st.data(),
+)
+def test_whatever_a_file_asks_for_is_estimated_or_refused_in_words(
+    context: int, concurrency: int, target: str, data: st.DataObject
+) -> None:
+    answer = data.draw(st.integers(1, context))
+    aim = TargetEntry.model_validate({target: 9, "answer_tokens": answer})
+    entry = ModelEntry.model_validate(
+        {
+            "model": str(the_small_model()),
+            "context_tokens": context,
+            "concurrency": concurrency,
+            "target": aim.model_dump(exclude_none=True),
+        }
+    )
+    made = estimated_or_refused(entry, aim)
+    if isinstance(made, GpusliceError):
+        assert made.message
+        assert made.hint
+        return
+    assert made.target.estimated
+    assert all(rate.milli_per_s > 0 for rate in made.target.rates)
+    assert f"of {context - answer:,} + {answer:,} tokens, {concurrency:,} at a time" in made.reason
