@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import HealthCheck, settings
+
+# No test asks the hub; those of the hub's library give it a server on loopback.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 # Machines that run these tests are shared and slow at times; a slow example is no failure.
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])

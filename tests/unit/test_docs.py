@@ -243,7 +243,8 @@ def test_the_layers_are_those_that_are_enforced() -> None:
 
 def test_every_dependency_has_its_reason() -> None:
     project = pyproject()["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["cpu"]]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["cpu"], *extras["hub"]]
     names = {re.split(r"[<>=]", dependency)[0] for dependency in wanted}
 
     table = {row[0]: row for row in rows(ARCHITECTURE, heading="Carefully chosen parts")}

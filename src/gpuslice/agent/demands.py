@@ -110,6 +110,8 @@ def _wanted(name: str, entry: ModelEntry, folder: Path, gpus: Sequence[Gpu]) -> 
         engine=entry.engine_name,
         context_tokens=entry.context_tokens,
         concurrency=entry.concurrency,
+        arguments=entry.args,
+        folder=folder,
     )
     return _Wanted(memory_mib=sized.memory_mib, reason=sized.reason)
 

@@ -152,21 +152,26 @@ def _read(entry: ModelEntry, folder: Path) -> tuple[int, ModelShape]:
     """Read a model, and work out what a slice has to hold, MiB."""
     from gpuslice.sizing.calibration import engines  # noqa: PLC0415 - most stacks need no estimate
     from gpuslice.sizing.rating import generates  # noqa: PLC0415 - as above
-    from gpuslice.sizing.shape import Load  # noqa: PLC0415 - as above
-    from gpuslice.sizing.size import read_model, size_shape  # noqa: PLC0415 - as above
+    from gpuslice.sizing.size import read_model, size_model  # noqa: PLC0415 - as above
 
     source, engine = resolve_source(entry.model or "", folder), entry.engine_name
-    load = Load(context_tokens=entry.context_tokens, concurrency=entry.concurrency)
     try:
         model = read_model(source, engine)
-        memory_mib = size_shape(model, load, engine=engine, source=source).memory_mib
+        sized = size_model(
+            source,
+            engine=engine,
+            context_tokens=entry.context_tokens,
+            concurrency=entry.concurrency,
+            arguments=entry.args,
+            folder=folder,
+        )
     except SizingError as error:
         hint = error.hint.replace(_HINT_BY_SIZE, _HINT)
         raise SizingError(error.message, hint=hint, details=error.details) from error
     if not generates(model) or engine not in engines():
         text = f"how fast {engine} answers with {source} cannot be estimated"
         raise SizingError(text, hint=_HINT)
-    return memory_mib, model
+    return sized.memory_mib, model
 
 
 def _offered(gpus: Sequence[Gpu]) -> tuple[_Candidate, ...]:

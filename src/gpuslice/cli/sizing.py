@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -41,8 +41,8 @@ EngineOption = Annotated[
     typer.Option(
         "--engine",
         metavar="NAME",
-        help="vllm or llama.cpp; where it is left out, llama.cpp for a .gguf file and vllm for "
-        "the rest.",
+        help="vllm, sglang or llama.cpp; where it is left out, llama.cpp for a .gguf file and vllm "
+        "for the rest.",
     ),
 ]
 Cache = Annotated[
@@ -112,10 +112,10 @@ def size(  # noqa: PLR0913 - one parameter for each option
     from gpuslice.cli.console import out, print_json
     from gpuslice.cli.render.size import size_json, size_view
 
-    _known_boards(board)
+    boards = _known_boards(board)
     chosen = engine or ("llama.cpp" if model.lower().endswith(".gguf") else "vllm")
     load = _load(context_tokens, concurrency, cache)
-    answer = _answer(model, chosen, load, adapter or [], draft, board or [])
+    answer = _answer(model, chosen, load, adapter or [], draft, boards)
     if as_json:
         print_json(size_json(answer))
     else:
@@ -125,17 +125,13 @@ def size(  # noqa: PLR0913 - one parameter for each option
 def _answer(
     source: str, engine: str, load: Load, adapters: list[str], draft: str, boards: list[str]
 ) -> Answer:
-    from gpuslice.sizing.beside import adapter_beside, draft_beside
     from gpuslice.sizing.fitting import fit_boards
-    from gpuslice.sizing.size import estimate_of, read_model, size_shape
+    from gpuslice.sizing.size import estimate_of, read_model, size_shape, with_company
 
     path = _resolved(source)
     model = read_model(path, engine)
     size_shape(model, load, engine=engine, source=source)  # refuses what cannot be, before more
-    beside = [adapter_beside(str(Path(adapter).absolute())) for adapter in adapters]
-    if draft:
-        beside.append(draft_beside(_resolved(draft), load, engine))
-    load = replace(load, beside=tuple(beside))
+    load = with_company(load, adapters, draft, engine=engine, folder=Path.cwd())
     need = partial(estimate_of(engine), model)
     return Answer(
         source=source,
@@ -166,11 +162,13 @@ def _load(context_tokens: int, concurrency: int, cache: str) -> Load:
     return Load(context_tokens=context_tokens, concurrency=concurrency, cache=kind)
 
 
-def _known_boards(boards: list[str] | None) -> None:
-    """Refuse a board that nobody has heard of, naming those that are meant."""
+def _known_boards(named: list[str] | None) -> list[str]:
+    """Find the boards that are meant; one that nobody has heard of, or without MIG, is refused."""
     from gpuslice.hardware import board
 
-    for key in boards or ():
-        if not board(key).has_mig:
-            message = f"{key} cannot be sliced."
+    found = [board(name) for name in named or ()]
+    for one in found:
+        if not one.has_mig:
+            message = f"{one.key} cannot be sliced."
             raise typer.BadParameter(message, param_hint="--board")
+    return [one.key for one in found]

@@ -18,6 +18,10 @@ the slice must satisfy both ``0.90 x slice >= weights + activations + KV`` and
 token of a step, the logits of every request twice, and 360 MiB; this is above each measurement by
 at most 0.16 GiB. What is allowed beside the fraction is the upper end.
 
+**SGLang** manages a fraction as well, but of weights and KV cache alone: activations, graphs and
+the context have to fit beside it. gpuslice leaves 896 MiB and 154 MiB for each 1,024 tokens of a
+step there, and a tenth of large slices. Not measured.
+
 Where a model mixes kinds of layers, vLLM hands out memory in groups of equally many layers, so the
 smaller kind decides and the larger is filled up (`_grouped`).
 
@@ -50,6 +54,7 @@ LLAMA_STEP_TOKENS = 512
 _LLAMA_CONTEXT_BLOCK = 256
 _VLLM_BLOCK = 16
 _VLLM_FIXED_MIB = 360
+_SGLANG_BESIDE_MIB = 640 + 256
 _VLLM_MIB_PER_1024_STEP_TOKENS = 154  # where the width is unknown: the most that was measured
 
 
@@ -78,6 +83,7 @@ class Sized:
         parts: What it is the sum of; for vLLM the last part is what its fraction leaves free.
         cache_bytes: What one request keeps at its full context, bytes.
         fraction: Share of the slice that the engine manages; 1 where it takes what it needs.
+        beside_mib: Least memory outside that share, MiB.
     """
 
     memory_mib: int
@@ -85,6 +91,7 @@ class Sized:
     parts: tuple[Part, ...]
     cache_bytes: int = 0
     fraction: float = 1.0
+    beside_mib: int = 0
 
 
 def estimate_llama_cpp(model: ModelShape, load: Load) -> Sized:
@@ -111,22 +118,38 @@ def estimate_llama_cpp(model: ModelShape, load: Load) -> Sized:
 
 def estimate_vllm(model: ModelShape, load: Load) -> Sized:
     """Size a vLLM server; see the module's text for the rule."""
-    step = vllm_step_tokens(load.context_tokens, load.concurrency)
-    layers, block = _grouped(model.architecture.layers, load.cache)
-    grouped = replace(model.architecture, layers=layers)
-    context = _rounded(load.context_tokens, block)
-    one = grouped.sequence_bytes(context, step_tokens=step, cache=load.cache)
-    managed = (
-        *_weight_parts(model.weights, halved=model.weights.halved_bytes),
-        *_beside_parts(load),
-        _kv_part(grouped, load, one, context),
-        _activations_part(model.architecture, step, load.concurrency),
-    )
-    inside = sum(part.memory_mib for part in managed)
-    beside = max(VLLM_BESIDE_MIB, math.ceil(inside / VLLM_FRACTION) - inside)
+    step = load.step_tokens or vllm_step_tokens(load.context_tokens, load.concurrency)
+    cache, one = _grouped_cache(model, load, step)
+    activations = _activations_part(model.architecture, step, load.concurrency)
+    managed = (*_in_16_bits(model.weights), *_beside_parts(load), cache, activations)
     rule = f"CUDA context, graphs and NCCL, {VLLM_BESIDE_MIB} MiB at least, outside the fraction"
-    last = Part(name="beside vLLM's 0.90 of the slice", memory_mib=beside, rule=rule)
-    return _sized((*managed, last), cache_bytes=one, fraction=VLLM_FRACTION)
+    return _managed("vLLM", managed, load, one, (VLLM_BESIDE_MIB, rule))
+
+
+def estimate_sglang(model: ModelShape, load: Load) -> Sized:
+    """Size an SGLang server; see the module's text for the rule."""
+    step = load.step_tokens or min(max(load.context_tokens, 2048), 8192)
+    cache, one = _grouped_cache(model, load, step)
+    activations = _activations_part(model.architecture, step, load.concurrency)
+    told = _SGLANG_BESIDE_MIB + _VLLM_MIB_PER_1024_STEP_TOKENS * step // 1024
+    least = max(told, activations.memory_mib + VLLM_BESIDE_MIB)
+    rule = f"activations ({activations.rule}), CUDA context and graphs, outside the fraction"
+    managed = (*_in_16_bits(model.weights), *_beside_parts(load), cache)
+    return _managed("SGLang", managed, load, one, (least, rule))
+
+
+def _managed(
+    engine: str, managed: tuple[Part, ...], load: Load, one: int, beside: tuple[int, str]
+) -> Sized:
+    """Add what an engine leaves free that manages a share of the slice: enough for both rules."""
+    fraction = load.fraction or VLLM_FRACTION
+    least, rule = beside
+    inside = sum(part.memory_mib for part in managed)
+    outside = max(least, math.ceil(inside / fraction) - inside)
+    last = Part(
+        name=f"beside {engine}'s {fraction:.2f} of the slice", memory_mib=outside, rule=rule
+    )
+    return _sized((*managed, last), cache_bytes=one, fraction=fraction, beside_mib=least)
 
 
 def vllm_step_tokens(context_tokens: int, concurrency: int) -> int:
@@ -135,6 +158,19 @@ def vllm_step_tokens(context_tokens: int, concurrency: int) -> int:
     The engine room has the same rule and sizing may not import it; a test holds them together.
     """
     return max(min(max(context_tokens, 2048), 8192), concurrency)
+
+
+def _in_16_bits(weights: Weights) -> tuple[Part, ...]:
+    return _weight_parts(weights, halved=weights.halved_bytes)
+
+
+def _grouped_cache(model: ModelShape, load: Load, step: int) -> tuple[Part, int]:
+    """The line of the cache, and the bytes of one request, in an engine that works in groups."""
+    layers, block = _grouped(model.architecture.layers, load.cache)
+    grouped = replace(model.architecture, layers=layers)
+    context = _rounded(load.context_tokens, block)
+    one = grouped.sequence_bytes(context, step_tokens=step, cache=load.cache)
+    return _kv_part(grouped, load, one, context), one
 
 
 def _activations_part(architecture: Architecture, step: int, concurrency: int) -> Part:
@@ -228,7 +264,9 @@ def _layers_text(architecture: Architecture) -> str:
     )
 
 
-def _sized(parts: tuple[Part, ...], *, cache_bytes: int, fraction: float = 1.0) -> Sized:
+def _sized(
+    parts: tuple[Part, ...], *, cache_bytes: int, fraction: float = 1.0, beside_mib: int = 0
+) -> Sized:
     reason = " + ".join(f"{part.memory_mib:,} MiB {part.name}" for part in parts)
     return Sized(
         memory_mib=sum(part.memory_mib for part in parts),
@@ -236,6 +274,7 @@ def _sized(parts: tuple[Part, ...], *, cache_bytes: int, fraction: float = 1.0) 
         parts=parts,
         cache_bytes=cache_bytes,
         fraction=fraction,
+        beside_mib=beside_mib,
     )
 
 

@@ -14,7 +14,7 @@ from gpuslice.hardware import Board, load_boards
 from gpuslice.model.geometry import Profile
 from gpuslice.model.gpu import Architecture as Generation
 from gpuslice.sizing.architecture import CacheType
-from gpuslice.sizing.estimate import VLLM_BESIDE_MIB, Sized
+from gpuslice.sizing.estimate import Sized
 from gpuslice.sizing.shape import Load
 
 Need = Callable[[Load], Sized]
@@ -109,10 +109,10 @@ def left_for_cache(sized: Sized, memory_mib: int) -> int:
 
     An engine that manages a fraction of the slice leaves the rest of what is added free as well.
     """
-    if sized.fraction == 1:
+    if not sized.beside_mib:
         return max(0, memory_mib - sized.memory_mib)
     inside = sum(part.memory_mib for part in sized.parts[:-1])
-    managed = min(int(memory_mib * sized.fraction), memory_mib - VLLM_BESIDE_MIB)
+    managed = min(int(memory_mib * sized.fraction), memory_mib - sized.beside_mib)
     return max(0, managed - inside)
 
 
@@ -154,7 +154,7 @@ def _instead(memory_mib: int, need: Need, load: Load, engine: str) -> Iterator[s
     def fits(other: Load) -> bool:
         return need(other).memory_mib <= memory_mib
 
-    small = CacheType.FP8 if engine == "vllm" else CacheType.Q8_0
+    small = CacheType.Q8_0 if engine == "llama.cpp" else CacheType.FP8
     if load.cache is CacheType.F16 and fits(replace(load, cache=small)):
         yield f"an {small} cache" if small is CacheType.FP8 else f"a {small} cache"
     if context := _context_that_fits(fits, load):

@@ -62,12 +62,15 @@ class _Repository:
         self._name = name
         self._hub = _library(name)
         self._errors = self._hub.errors
+        self._reachable = self._is_reachable()
 
     def read_json(self, file: str) -> Mapping[str, object] | None:
         """Fetch a small file, or take it from the cache; None where the model has none."""
         with self._translated(file):
             try:
-                path = self._hub.hf_hub_download(self._name, file)
+                path = self._hub.hf_hub_download(
+                    self._name, file, local_files_only=not self._reachable
+                )
             except self._errors.LocalEntryNotFoundError:
                 raise  # not "there is none", but "nobody could be asked"
             except self._errors.EntryNotFoundError:
@@ -102,12 +105,19 @@ class _Repository:
         }
         return tensors_of(header, f"{self._name}/{shard}")[0]
 
+    def _is_reachable(self) -> bool:
+        """Ask once; the library asks for half a minute before it believes that nobody is there."""
+        try:
+            self._hub.get_session().head(self._hub.constants.ENDPOINT, timeout=10)
+        except self._network_errors():
+            return False
+        return True
+
     @contextmanager
     def _translated(self, file: str) -> Iterator[None]:
         """Turn what the library raises into what happened and what to do."""
         errors = self._errors
-        network: tuple[type[Exception], ...] = (OSError, json.JSONDecodeError)
-        network += self._network_errors()
+        nobody: tuple[type[Exception], ...] = (*self._network_errors(), json.JSONDecodeError)
         try:
             yield
         except errors.GatedRepoError as error:
@@ -119,7 +129,7 @@ class _Repository:
             hint = "check the name; for a private model run: hf auth login"
             raise SizingError(text, hint=hint) from error
         except errors.LocalEntryNotFoundError as error:
-            raise self._unreachable(file) from error
+            raise self._unanswered(file, error.__cause__) from error
         except errors.EntryNotFoundError as error:
             text = f"{self._name} has no {file}: only safetensors can be sized"
             raise SizingError(text, hint=_FOR_NOW) from error
@@ -127,21 +137,28 @@ class _Repository:
             text = f"{self._name}/{file} is no sound safetensors file"
             raise SizingError(text, hint=_FOR_NOW) from error
         except errors.HfHubHTTPError as error:
-            text = f"the hub did not answer for {self._name}/{file}: {_first_line(error)}"
-            raise SizingError(text, hint="try again later, or fetch the model") from error
-        except network as error:
-            raise self._unreachable(file) from error
+            raise self._unanswered(file, error) from error
+        except nobody as error:
+            raise self._unanswered(file, None) from error
 
     def _network_errors(self) -> tuple[type[Exception], ...]:
-        """What the library lets through of the HTTP client it happens to use."""
+        """What means that nobody answered: the system's errors, and those of the HTTP client."""
         session = type(self._hub.get_session()).__module__.partition(".")[0]
         from importlib import import_module  # noqa: PLC0415 - the client is the library's choice
 
         client = import_module(session)
         names = ("HTTPError", "RequestException", "TransportError")
-        return tuple(getattr(client, name) for name in names if hasattr(client, name))
+        return (OSError, *(getattr(client, name) for name in names if hasattr(client, name)))
 
-    def _unreachable(self, file: str) -> SizingError:
+    def _unanswered(self, file: str, cause: BaseException | None) -> SizingError:
+        """Tell a hub that refuses, or is in trouble, from one that cannot be reached."""
+        status = getattr(getattr(cause, "response", None), "status_code", None)
+        if status in {401, 403}:
+            text = f"the hub refused the token for {self._name}/{file}"
+            return SizingError(text, hint="run: hf auth login, with a token that may read")
+        if status is not None:
+            text = f"the hub did not answer for {self._name}/{file}: HTTP status {status}"
+            return SizingError(text, hint="try again later, or fetch the model")
         text = f"{file} of {self._name} is not on this machine, and the hub cannot be reached"
         hint = f"check the network (and HF_ENDPOINT, HF_HUB_OFFLINE), or {_FOR_NOW}"
         return SizingError(text, hint=hint)
@@ -160,7 +177,3 @@ def _library(name: str) -> Any:
         raise SizingError(text, hint=hint) from error
     library: Any = huggingface_hub
     return library
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:200]

@@ -39,9 +39,13 @@ class Load:
         cache: Element type of the KV cache.
         beside: Memory of what is served beside the model, such as adapters or a draft model: name
             and bytes of each.
+        step_tokens: Tokens of one step; 0 for as many as the engine is told by gpuslice.
+        fraction: Share of the slice that the engine may manage; 0 for what gpuslice tells it.
     """
 
     context_tokens: int
     concurrency: int
     cache: CacheType = CacheType.F16
     beside: tuple[tuple[str, int], ...] = ()
+    step_tokens: int = 0
+    fraction: float = 0.0

@@ -8,23 +8,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gpuslice.errors import SizingError
 from gpuslice.sizing.agreement import describe
-from gpuslice.sizing.architecture import CacheType
-from gpuslice.sizing.estimate import Sized, estimate_llama_cpp, estimate_vllm
+from gpuslice.sizing.arguments import asked_with
+from gpuslice.sizing.estimate import Sized, estimate_llama_cpp, estimate_sglang, estimate_vllm
 from gpuslice.sizing.gguf import read_gguf
 from gpuslice.sizing.gguf_architecture import gguf_architecture
 from gpuslice.sizing.hub import read_hub_model
-from gpuslice.sizing.safetensors import read_config, read_tensors
+from gpuslice.sizing.safetensors import read_config, read_shard, read_tensors
 from gpuslice.sizing.shape import Load, ModelShape
 from gpuslice.sizing.tensors import Tensor
 from gpuslice.sizing.weights import quantization_of, weights_of
 
-_ESTIMATES = {"llama.cpp": estimate_llama_cpp, "vllm": estimate_vllm}
+_ESTIMATES = {
+    "llama.cpp": estimate_llama_cpp,
+    "sglang": estimate_sglang,
+    "vllm": estimate_vllm,
+}
 _SPLIT = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
 _MOST_SPLITS = 1000
+_ADAPTER = "adapter_model.safetensors"
 _MOST_CONTEXT = 16_777_216
 _MOST_CONCURRENCY = 4096
 _HINT = "say `slice:` or `memory:` for this model"
@@ -36,18 +42,18 @@ def size_model(
     engine: str,
     context_tokens: int,
     concurrency: int,
-    cache: CacheType = CacheType.F16,
-    beside: Sequence[tuple[str, int]] = (),
+    arguments: Sequence[str] = (),
+    folder: Path | None = None,
 ) -> Sized:
     """Work out how much memory one server of a model needs.
 
     Args:
         source: Absolute path of a ``.gguf`` file or of a folder, or a hub name.
-        engine: ``vllm``, ``llama.cpp`` or ``command``.
+        engine: ``vllm``, ``sglang``, ``llama.cpp`` or ``command``.
         context_tokens: Longest context of one request, tokens.
         concurrency: Requests answered at the same time.
-        cache: Element type of the KV cache.
-        beside: Name and bytes of what is served beside the model (adapters, a draft model).
+        arguments: The user's own for the engine, which win over context and concurrency.
+        folder: Where relative paths in the arguments start; the working folder if None.
 
     Returns:
         The least memory of a slice, MiB, with its parts.
@@ -58,10 +64,54 @@ def size_model(
             be served.
     """
     model = read_model(source, engine)
-    load = Load(
-        context_tokens=context_tokens, concurrency=concurrency, cache=cache, beside=tuple(beside)
+    asked = asked_with(Load(context_tokens=context_tokens, concurrency=concurrency), arguments)
+    _refuse_absurd(model, asked.load, engine, "" if asked.stretched else source)
+    load = with_company(
+        asked.load, asked.adapters, asked.draft, engine=engine, folder=folder or Path.cwd()
     )
-    return size_shape(model, load, engine=engine, source=source)
+    return estimate_of(engine)(model, load)
+
+
+def with_company(
+    load: Load, adapters: Sequence[str], draft: str, *, engine: str, folder: Path
+) -> Load:
+    """Count what is served beside a model: LoRA adapters and the draft model.
+
+    An adapter keeps no cache and takes what its files hold; an adapter that is only a name is one
+    of the hub, and refused. A draft model keeps a cache for the tokens of the model it runs ahead
+    of.
+
+    Args:
+        load: What the model is asked to hold.
+        adapters: Folders of adapters.
+        draft: A draft model's path or hub name; "" for none.
+        engine: The engine that serves all of them.
+        folder: Where relative paths start.
+
+    Raises:
+        SizingError: One of them cannot be read.
+    """
+    beside = [_adapter(folder / Path(adapter).expanduser()) for adapter in adapters]
+    if draft:
+        beside.append(_draft(draft, load, engine, folder))
+    return replace(load, beside=tuple(beside))
+
+
+def _adapter(folder: Path) -> tuple[str, int]:
+    path = folder / _ADAPTER
+    if not path.is_file():
+        text = f"the adapter {folder} has no {_ADAPTER} on this machine"
+        raise SizingError(text, hint="fetch the adapter and give its folder")
+    return f"adapter {folder.name}", sum(tensor.bytes for tensor in read_shard(path))
+
+
+def _draft(written: str, load: Load, engine: str, folder: Path) -> tuple[str, int]:
+    path = folder / Path(written).expanduser()
+    here = path.exists() or written.startswith(("/", ".", "~")) or written.endswith(".gguf")
+    draft = read_model(str(path) if here else written, engine)
+    one = draft.architecture.sequence_bytes(load.context_tokens, cache=load.cache)
+    name = f"draft model {Path(written).name}"
+    return name, draft.weights.bytes + one * load.concurrency
 
 
 def size_shape(model: ModelShape, load: Load, *, engine: str, source: str) -> Sized:
@@ -117,9 +167,11 @@ def _refuse_absurd(model: ModelShape, load: Load, engine: str, source: str) -> N
         text = f"a context of {load.context_tokens:,} tokens makes no sense"
         raise SizingError(text, hint=f"ask for 1 to {_MOST_CONTEXT:,} tokens")
     longest = model.architecture.longest_context
-    if engine == "vllm" and 0 < longest < load.context_tokens:
+    if engine != "llama.cpp" and source and 0 < longest < load.context_tokens:
         text = f"{source} was made for {longest:,} tokens; {load.context_tokens:,} are asked for"
-        hint = f"ask for a context of at most {longest:,} tokens; vLLM would not start with more"
+        hint = (
+            f"ask for a context of at most {longest:,} tokens; {engine} would not start with more"
+        )
         raise SizingError(text, hint=hint)
 
 

@@ -27,7 +27,7 @@ def commands_of(group: object, *before: str) -> dict[tuple[str, ...], TyperComma
 COMMANDS = commands_of(ROOT)
 WANTED = {
     "doctor", "gpus", "profiles", "init", "schema", "plan", "up", "down", "ps", "logs", "ask",
-    "top", "cost", "slices",
+    "top", "cost", "slices", "size",
 }  # fmt: skip
 
 

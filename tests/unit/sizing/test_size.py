@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,72 @@ def test_part_that_counts_wrongly_is_told(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(gguf_bytes())
     with pytest.raises(SizingError, match="counts wrongly"):
         size(tmp_path / name, engine="llama.cpp")
+
+
+def test_hub_name_without_the_hubs_library_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # import fails
+    with pytest.raises(SizingError, match="asking the hub needs huggingface_hub") as caught:
+        size("Qwen/Qwen3-4B")
+    assert "pip install 'gpuslice[hub]'" in caught.value.hint
+
+
+@pytest.mark.parametrize("source", ["org/name/more", "org/name:Q4", "a b"])
+def test_name_that_no_hub_has_is_told(source: str) -> None:
+    with pytest.raises(SizingError, match="no name of a model on the hub"):
+        size(source)
+
+
+def with_arguments(folder: Path, *arguments: str) -> Sized:
+    return size_model(
+        str(folder),
+        engine="vllm",
+        context_tokens=4096,
+        concurrency=4,
+        arguments=arguments,
+        folder=folder.parent,
+    )
+
+
+def test_arguments_of_the_user_change_what_is_needed(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    write_qwen3(folder)
+    plain, small = with_arguments(folder), with_arguments(folder, "--kv-cache-dtype", "fp8")
+    assert small.parts[1].memory_mib * 2 == plain.parts[1].memory_mib
+    half = with_arguments(folder, "--gpu-memory-utilization=0.5")
+    assert half.fraction == 0.5
+    assert half.memory_mib == 2 * sum(part.memory_mib for part in half.parts[:-1])
+
+
+def test_adapter_and_draft_that_arguments_name_are_counted(tmp_path: Path) -> None:
+    for name in ("model", "draft"):
+        (tmp_path / name).mkdir()
+        write_qwen3(tmp_path / name)
+    adapter = tmp_path / "sql"
+    adapter.mkdir()
+    write_safetensors(adapter / "adapter_model.safetensors", {"a": ("BF16", (2**20,), 2**21)})
+    config = '{"model": "./draft"}'
+    arguments = ("--lora-modules", "sql=sql", "--speculative-config", config)
+    sized = with_arguments(tmp_path / "model", *arguments)
+    parts = {part.name: part.memory_mib for part in sized.parts}
+    assert parts["adapter sql"] == 2
+    weights, cache = sized.parts[0].memory_mib, 114_688 * 4 * 4096 // 2**20
+    assert abs(parts["draft model draft"] - weights - cache) <= 1
+
+
+def test_context_that_arguments_stretch_is_not_held_against_the_model(tmp_path: Path) -> None:
+    write_qwen3(tmp_path)
+    longer = ("--max-model-len", "100000")
+    with pytest.raises(SizingError, match="made for 40,960"):
+        with_arguments(tmp_path, *longer)
+    assert with_arguments(tmp_path, *longer, "--hf-overrides", "{}").memory_mib > 0
+
+
+def test_sglang_leaves_the_activations_beside_its_share(tmp_path: Path) -> None:
+    write_qwen3(tmp_path)
+    here, there = size(tmp_path, engine="sglang"), size(tmp_path, engine="vllm")
+    assert [part.name for part in here.parts[:2]] == [part.name for part in there.parts[:2]]
+    assert here.parts[-1].name == "beside SGLang's 0.90 of the slice"
+    assert here.beside_mib >= 640 + 256 + 154 * 4096 // 1024

@@ -1,0 +1,195 @@
+"""``gpuslice size OWNER/NAME``: a model of the hub is sized from headers, by the hub's library.
+
+The library reads its settings when it is imported, so each question is a process of its own; the
+hub is a server on loopback.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hub_server import HubServer, hub_server
+from model_files import qwen3_tensors, write_safetensors
+
+NAME = "Qwen/Tiny"
+CONFIG = {
+    "model_type": "qwen3",
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 128,
+    "hidden_size": 256,
+    "intermediate_size": 512,
+    "vocab_size": 151936,
+    "max_position_embeddings": 40960,
+}
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        find_spec("huggingface_hub") is None, reason="needs: pip install 'gpuslice[hub]'"
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """How the command ended and what it wrote."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> str:
+        return " ".join(self.err.split())
+
+
+@pytest.fixture
+def hub() -> Iterator[HubServer]:
+    with hub_server() as server:
+        yield server
+
+
+@pytest.fixture
+def a_model(hub: HubServer, tmp_path: Path) -> int:
+    """Put a small Qwen3 in two shards on the hub; return the bytes of its tensors."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    tensors = qwen3_tensors(layers=2, width=256, inner=512, kv_heads=1, heads=2, tied=False)
+    half = len(tensors) // 2
+    names = list(tensors)
+    weight_map: dict[str, str] = {}
+    for number, part in enumerate((names[:half], names[half:])):
+        shard = f"model-0000{number + 1}-of-00002.safetensors"
+        write_safetensors(folder / shard, {name: tensors[name] for name in part})
+        weight_map |= dict.fromkeys(part, shard)
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    hub.add_folder(NAME, folder)
+    return sum(size for _, _, size in tensors.values())
+
+
+def ask(hub: HubServer, home: Path, name: str = NAME, **environment: str) -> Asked:
+    settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1"}
+    answer = subprocess.run(
+        [sys.executable, "-m", "gpuslice", "size", name, "--json"],
+        env={**os.environ, "HF_HUB_OFFLINE": "0", **settings, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return Asked(status=answer.returncode, out=answer.stdout, err=answer.stderr)
+
+
+def test_model_is_sized_and_none_of_its_weights_is_fetched(
+    hub: HubServer, a_model: int, tmp_path: Path
+) -> None:
+    asked = ask(hub, tmp_path / "home")
+    assert asked.status == 0, asked.err
+    assert asked.json["weights_bytes"] == a_model
+    assert asked.json["cache_bytes_per_token"] == 2 * 2 * 128 * 2
+    shards = [entry for entry in hub.asked if entry[1].endswith(".safetensors")]
+    assert {span for _, _, span in shards} == {"bytes=0-100000"}
+    assert hub.sent < 300_000 < a_model
+
+
+def test_token_of_the_environment_goes_with_every_request(
+    hub: HubServer, a_model: int, tmp_path: Path
+) -> None:
+    assert ask(hub, tmp_path / "home", HF_TOKEN="hf_secret").status == 0
+    assert hub.tokens == {"Bearer hf_secret"}
+    assert a_model
+
+
+def test_configuration_comes_from_the_cache_where_there_is_no_network(
+    hub: HubServer, a_model: int, tmp_path: Path
+) -> None:
+    assert ask(hub, tmp_path / "home").status == 0
+    before = len(hub.asked)
+    asked = ask(hub, tmp_path / "home", HF_HUB_OFFLINE="1")
+    assert len(hub.asked) == before
+    assert asked.status == 3
+    assert "model-00001-of-00002.safetensors of Qwen/Tiny is not on this machine" in asked.error
+    assert "HF_HUB_OFFLINE" in asked.error
+    assert a_model
+
+
+def test_model_that_is_in_the_cache_is_sized_without_asking_anybody(
+    hub: HubServer, a_model: int, tmp_path: Path
+) -> None:
+    code = "import huggingface_hub as h, sys; n, *fs = sys.argv[1:]; "
+    code += "[h.hf_hub_download(n, f) for f in fs]"
+    files = sorted(key.removeprefix(f"{NAME}/") for key in hub.files)
+    settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0"}
+    subprocess.run(
+        [sys.executable, "-c", code, NAME, *files],
+        env={**os.environ, **settings},
+        check=True,
+        timeout=60,
+        capture_output=True,
+    )
+    before = len(hub.asked)
+    asked = ask(hub, tmp_path / "home", HF_HUB_OFFLINE="1")
+    assert asked.status == 0, asked.err
+    assert asked.json["weights_bytes"] == a_model
+    assert len(hub.asked) == before
+
+
+@pytest.mark.parametrize(
+    ("refusal", "message", "remedy"),
+    [
+        ((403, "GatedRepo"), "Qwen/Tiny is gated", "ask for access at http://127.0.0.1"),
+        ((401, "GatedRepo"), "Qwen/Tiny is gated", "hf auth login"),
+        ((404, "RepoNotFound"), "there is no model Qwen/Tiny on the hub", "check the name"),
+        ((401, ""), "the hub refused the token", "hf auth login"),
+        ((400, ""), "the hub did not answer for Qwen/Tiny/config.json", "try again later"),
+    ],
+)
+def test_refusal_of_the_hub_is_told_with_its_remedy(
+    hub: HubServer, tmp_path: Path, refusal: tuple[int, str], message: str, remedy: str
+) -> None:
+    hub.refused[NAME] = refusal
+    asked = ask(hub, tmp_path / "home")
+    assert asked.status == 3, asked.err
+    assert message in asked.error
+    assert remedy in asked.error
+    assert "Traceback" not in asked.err
+
+
+def test_model_without_safetensors_is_told(hub: HubServer, tmp_path: Path) -> None:
+    hub.files[f"{NAME}/config.json"] = json.dumps(CONFIG).encode()
+    hub.files[f"{NAME}/pytorch_model.bin"] = b"x"
+    asked = ask(hub, tmp_path / "home")
+    assert asked.status == 3
+    assert "has no model.safetensors: only safetensors can be sized" in asked.error
+
+
+def test_broken_header_is_told(hub: HubServer, tmp_path: Path) -> None:
+    hub.files[f"{NAME}/config.json"] = json.dumps(CONFIG).encode()
+    hub.files[f"{NAME}/model.safetensors"] = b"\xff" * 64
+    asked = ask(hub, tmp_path / "home")
+    assert asked.status == 3
+    assert "no sound safetensors file" in asked.error
+
+
+def test_hub_that_cannot_be_reached_is_told(hub: HubServer, tmp_path: Path) -> None:
+    asked = ask(hub, tmp_path / "home", HF_ENDPOINT="http://127.0.0.1:9")
+    assert asked.status == 3
+    assert "the hub cannot be reached" in asked.error
+    assert "check the network" in asked.error
