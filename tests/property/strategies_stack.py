@@ -37,6 +37,13 @@ TARGETS = st.fixed_dictionaries({"tokens_per_s": PER_SECOND}) | st.fixed_diction
 )
 
 
+_ONE_TOKEN = {"answer_tokens": st.just(1)}  # fits any context
+SHAPED_TARGETS = st.fixed_dictionaries(
+    {"requests_per_s": PER_SECOND, **_ONE_TOKEN}
+) | st.fixed_dictionaries({"tokens_per_s": PER_SECOND}, optional=_ONE_TOKEN)
+"""Targets that an estimate may meet."""
+
+
 PLACING = frozenset({"pinned", "spread"})
 """Keys that say where replicas lie, which follows from a target where there is one."""
 
@@ -60,9 +67,12 @@ def models() -> st.SearchStrategy[dict[str, Any]]:
     sized = st.fixed_dictionaries(
         {"model": SOURCES}, optional={**anything, "memory": MEMORY, "compute": st.integers(1, 8)}
     )
+    placed_freely = {key: values for key, values in anything.items() if key not in PLACING}
     targeted = st.fixed_dictionaries(
-        {"model": SOURCES, "target": TARGETS, "throughput": THROUGHPUTS},
-        optional={key: values for key, values in anything.items() if key not in PLACING},
+        {"model": SOURCES, "target": TARGETS, "throughput": THROUGHPUTS}, optional=placed_freely
+    )
+    estimated = st.fixed_dictionaries(
+        {"model": SOURCES, "target": SHAPED_TARGETS}, optional=placed_freely
     )
     commanded = st.fixed_dictionaries(
         {
@@ -72,7 +82,7 @@ def models() -> st.SearchStrategy[dict[str, Any]]:
         },
         optional=anything,
     )
-    return served | sized | targeted | commanded
+    return served | sized | targeted | estimated | commanded
 
 
 def stacks() -> st.SearchStrategy[dict[str, Any]]:

@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpuslice.agent.estimates import estimate_target
 from gpuslice.hardware import load_boards
 from gpuslice.model.demand import Demand, NamedProfile, Rate, Target
-from gpuslice.model.gpu import Observed
+from gpuslice.model.gpu import Gpu, Observed
 from gpuslice.stack.notation import milli
 from gpuslice.stack.problem import did_you_mean, shortened
 from gpuslice.stack.sources import resolve_source
 
 if TYPE_CHECKING:
     from gpuslice.stack.loaded import LoadedStack
-    from gpuslice.stack.model_entry import ModelEntry
+    from gpuslice.stack.model_entry import ModelEntry, TargetEntry
 
 _Slices = str | Sequence[str] | dict[str, str | tuple[str, ...]]
 
@@ -29,15 +30,16 @@ def demands_of(loaded: LoadedStack, observed: Observed) -> tuple[Demand, ...]:
     """Turn every model of a stack file into a demand, in the order of the file.
 
     Args:
-        loaded: The file; models that say neither slice, memory nor target are sized from disk.
-        observed: The GPUs, for the names of their products.
+        loaded: The file; models that say neither slice, memory nor throughput are sized from disk.
+        observed: The GPUs, for the names of their products and for estimates.
 
     Raises:
-        StackError: A size cannot be told.
+        StackError: A size or a throughput cannot be told.
+        NoRoomError: A model with a target that is to be estimated fits no slice.
     """
-    products = tuple(dict.fromkeys(gpu.name for gpu in observed.gpus))
     return tuple(
-        _demand(name, entry, loaded.folder, products) for name, entry in loaded.stack.models.items()
+        _demand(name, entry, loaded.folder, observed.gpus)
+        for name, entry in loaded.stack.models.items()
     )
 
 
@@ -63,8 +65,8 @@ def unknown_products(loaded: LoadedStack, observed: Observed) -> tuple[str, ...]
     )
 
 
-def _demand(name: str, entry: ModelEntry, folder: Path, products: Sequence[str]) -> Demand:
-    wanted = _wanted(entry, folder, products)
+def _demand(name: str, entry: ModelEntry, folder: Path, gpus: Sequence[Gpu]) -> Demand:
+    wanted = _wanted(name, entry, folder, gpus)
     return Demand(
         model=name,
         replicas=entry.most_replicas,
@@ -92,17 +94,13 @@ class _Wanted:
     target: Target | None = None
 
 
-def _wanted(entry: ModelEntry, folder: Path, products: Sequence[str]) -> _Wanted:
+def _wanted(name: str, entry: ModelEntry, folder: Path, gpus: Sequence[Gpu]) -> _Wanted:
+    products = tuple(dict.fromkeys(gpu.name for gpu in gpus))
     if entry.slice is not None:
         profiles = tuple(dict.fromkeys(_named(entry.slice, products)))
         return _Wanted(profiles=profiles, reason="asked for by name")
     if entry.target is not None:
-        target = Target(
-            milli_per_s=entry.target.milli_per_s,
-            rates=tuple(_rates(entry, products)),
-            unit=entry.target.unit,
-        )
-        return _Wanted(target=target, reason="as `throughput:` says")
+        return _aimed(name, entry, entry.target, folder, gpus)
     if entry.memory is not None:
         return _Wanted(memory_mib=entry.memory, reason="as `memory:` says")
     from gpuslice.sizing import size_model  # noqa: PLC0415 - most stacks need no sizing
@@ -116,6 +114,20 @@ def _wanted(entry: ModelEntry, folder: Path, products: Sequence[str]) -> _Wanted
         folder=folder,
     )
     return _Wanted(memory_mib=sized.memory_mib, reason=sized.reason)
+
+
+def _aimed(
+    name: str, entry: ModelEntry, aim: TargetEntry, folder: Path, gpus: Sequence[Gpu]
+) -> _Wanted:
+    """Meet a target by what was measured, where the file says it, else by an estimate."""
+    if entry.throughput is None:
+        made = estimate_target(name, entry, aim, folder, gpus)
+        return _Wanted(target=made.target, reason=made.reason)
+    products = tuple(dict.fromkeys(gpu.name for gpu in gpus))
+    target = Target(
+        milli_per_s=aim.milli_per_s, rates=tuple(_rates(entry, products)), unit=aim.unit
+    )
+    return _Wanted(target=target, reason="as `throughput:` says")
 
 
 def _named(written: _Slices, products: Sequence[str]) -> Iterator[NamedProfile]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gpuslice.agent.demands import demands_of, unknown_products
+from gpuslice.agent.estimates import estimate_notes
 from gpuslice.agent.node import Node
 from gpuslice.agent.pricing import plan_prices
 from gpuslice.agent.proposal import PlanOptions, Prepared, Proposal, Tell
@@ -106,9 +107,9 @@ def plan_on(
         BadPlanError: The plan does not pass its own check.
     """
     desired = resolve(loaded, simulated=observed.simulated)
+    rules, notes = _rules(observed, loaded.stack, options, addable)
     tell("working out what the models need")
     demands = demands_of(loaded, observed)
-    rules, notes = _rules(observed, loaded.stack, options, addable)
     owned = tuple(o for o in record.owned if o.stack == desired.stack)
     check_demands(observed, demands, {gpu.uuid for gpu in observed.gpus if rules.allow(gpu.uuid)})
     tell(_told(demands, observed, options))
@@ -125,7 +126,12 @@ def plan_on(
         observed=observed,
         plan=made,
         rules=rules,
-        notes=(*unknown_products(loaded, observed), *notes, *_overruled(desired, made.seats)),
+        notes=(
+            *unknown_products(loaded, observed),
+            *estimate_notes(demands, made, observed),
+            *notes,
+            *_overruled(desired, made.seats),
+        ),
     )
 
 

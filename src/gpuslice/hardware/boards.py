@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gpuslice.errors import UnknownBoardError
+from gpuslice.hardware.speed import BoardSpeed, speeds_from
 from gpuslice.model.geometry import Geometry, Placement, Profile, sort_profiles
 from gpuslice.model.gpu import Architecture
 
@@ -41,6 +42,7 @@ class Board:
         memory_mib: Memory of the whole board, MiB.
         resetless_mig: True where MIG mode changes without a GPU reset.
         min_driver: First driver with MIG for it, or "" where that is not known.
+        speeds: Its peaks, one for each of ``names``.
         geometry: Its profiles; empty for a board without MIG.
         inferred: ``profile.field`` of every number that was not seen on a real card.
         source: Where the numbers were seen.
@@ -57,6 +59,7 @@ class Board:
     memory_mib: int
     resetless_mig: bool
     min_driver: str
+    speeds: tuple[BoardSpeed, ...]
     geometry: Geometry
     inferred: tuple[str, ...]
     source: str
@@ -66,6 +69,10 @@ class Board:
     def has_mig(self) -> bool:
         """True where the board can be sliced."""
         return bool(self.geometry.profiles)
+
+    def speed(self, name: str = "") -> BoardSpeed:
+        """Return the peaks of a product; those of the commonest where it is not named."""
+        return self.speeds[self.names.index(name) if name in self.names else 0]
 
     @property
     def exact(self) -> bool:
@@ -138,6 +145,7 @@ def _board_from(entry: Mapping[str, Any]) -> Board:
         memory_mib=entry["memory_mib"],
         resetless_mig=entry["resetless_mig"],
         min_driver=entry["min_driver"],
+        speeds=speeds_from(entry["speed"], tuple(entry["names"])),
         geometry=Geometry(profiles=sort_profiles(_profile_from(p) for p in entry["profiles"])),
         inferred=tuple(_inferred_in(entry)),
         source=entry["source"],

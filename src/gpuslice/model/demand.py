@@ -59,11 +59,18 @@ class Target:
         milli_per_s: Thousandths of a unit per second that are wanted; positive.
         rates: What one slice of each usable profile contributes.
         unit: What is counted, in words: ``tokens`` or ``requests``.
+        least_percent: How much of its rates there well may be only; 100 where they were measured.
     """
 
     milli_per_s: int
     rates: tuple[Rate, ...]
     unit: str = "tokens"
+    least_percent: int = 100
+
+    @property
+    def estimated(self) -> bool:
+        """True where the rates were worked out and not measured."""
+        return self.least_percent < 100
 
     def rate(self, profile: Profile, board: str) -> int:
         """What one slice contributes, thousandths per second; 0 where it cannot be used."""

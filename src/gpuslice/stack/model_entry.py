@@ -20,7 +20,7 @@ from gpuslice.stack.fields import (
     Texts,
     VariableName,
 )
-from gpuslice.stack.rules import model_breaches, target_breaches
+from gpuslice.stack.rules import USUAL_CONTEXT, model_breaches, target_breaches
 from gpuslice.stack.section import FileSection, refuse
 
 MOST_FOR_A_TARGET = 64
@@ -41,6 +41,29 @@ class TargetEntry(FileSection):
         title="Requests per second",
         description="Requests that all replicas together have to answer in a second.",
         examples=[12.5],
+    )
+
+    prompt_tokens: int | None = Field(
+        default=None,
+        ge=1,
+        le=16_777_216,
+        title="Prompt",
+        description=(
+            "Tokens of a usual prompt, for an estimate where no `throughput` is given; what "
+            "`answer_tokens` leaves of the context unless it is said."
+        ),
+        examples=[1500],
+    )
+    answer_tokens: int | None = Field(
+        default=None,
+        ge=1,
+        le=16_777_216,
+        title="Answer",
+        description=(
+            "Tokens of a usual answer, for an estimate where no `throughput` is given; half the "
+            "context unless it is said. A target in requests cannot do without."
+        ),
+        examples=[300],
     )
 
     @property
@@ -85,7 +108,7 @@ class ModelEntry(FileSection):
         examples=[2],
     )
     context_tokens: int = Field(
-        default=4096,
+        default=USUAL_CONTEXT,
         ge=1,
         le=16_777_216,
         title="Context",
@@ -136,7 +159,7 @@ class ModelEntry(FileSection):
         title="Target",
         description=(
             "A throughput instead of a slice: any slices will do that reach it together, by what "
-            "`throughput` says of each."
+            "`throughput` says of each, or by an estimate where that is not given."
         ),
         examples=[{"tokens_per_s": 900}],
     )
@@ -145,7 +168,8 @@ class ModelEntry(FileSection):
         title="Throughput",
         description=(
             "What one slice was measured to give, in the unit of `target`: by profile, or by "
-            "product and profile. Profiles that are not named are not used."
+            "product and profile. Profiles that are not named are not used. It wins over any "
+            "estimate."
         ),
         examples=[
             {"1g.10gb": 120, "2g.20gb": 260},

@@ -19,6 +19,9 @@ PLACEHOLDERS = ("port", "model", "memory_mib", "uuid", "name", "context_tokens",
 """What gpuslice fills in between braces in ``command``."""
 
 
+USUAL_CONTEXT = 4096
+"""Tokens of the longest context where a model does not say."""
+
 _COMPARED, _LISTED = 200, 8
 _BRACES_TOLD = 20  # of one command; looking for what was meant takes its time
 
@@ -46,6 +49,7 @@ def model_breaches(model: Mapping[str, object]) -> list[Breach]:
         *_slice_and_size(model),
         *_target_and_size(model),
         *_target_and_throughput(model),
+        *_target_and_context(model),
         *_throughput(model.get("throughput")),
         *_what_to_serve(model),
         *_engine_and_model(model),
@@ -62,6 +66,9 @@ def target_breaches(target: Mapping[str, object]) -> list[Breach]:
         return [Breach(path=("requests_per_s",), text=text)]
     if "tokens_per_s" not in target and "requests_per_s" not in target:
         return [Breach(path=(), text="has no amount; write tokens_per_s or requests_per_s")]
+    if "prompt_tokens" in target and "answer_tokens" not in target:
+        text = "needs answer_tokens beside it: how long an answer is cannot be guessed"
+        return [Breach(path=("prompt_tokens",), text=text)]
     return []
 
 
@@ -115,12 +122,35 @@ def _target_and_size(model: Mapping[str, object]) -> Iterator[Breach]:
 
 def _target_and_throughput(model: Mapping[str, object]) -> Iterator[Breach]:
     target, throughput = _given(model, "target"), _given(model, "throughput")
-    if target and not throughput:
-        text = "needs throughput, what one slice gives, such as throughput: {1g.10gb: 120}"
+    if target and not throughput and (missing := _not_estimable(model)):
+        text = (
+            f"needs throughput, what one slice gives, such as throughput: {{1g.10gb: 120}}{missing}"
+        )
         yield Breach(path=("target",), text=text)
     if throughput and not target:
         text = "is only used with target; add for instance target: {tokens_per_s: 900}"
         yield Breach(path=("throughput",), text=text)
+
+
+def _not_estimable(model: Mapping[str, object]) -> str:
+    """Say why an estimate cannot stand in for `throughput`, in words that follow it, or ""."""
+    if model.get("engine") == "command":
+        return "; of your own server it cannot be estimated"
+    target = model.get("target")
+    if isinstance(target, Mapping) and "requests_per_s" in target and "answer_tokens" not in target:
+        return "; or answer_tokens below target, since requests differ in length"
+    return ""
+
+
+def _target_and_context(model: Mapping[str, object]) -> Iterator[Breach]:
+    """Check that a usual request is no longer than the longest."""
+    target, most = model.get("target"), model.get("context_tokens", USUAL_CONTEXT)
+    if not isinstance(target, Mapping) or not isinstance(most, int):
+        return
+    keys = [key for key in ("prompt_tokens", "answer_tokens") if isinstance(target.get(key), int)]
+    if keys and sum(target[key] for key in keys) > most:
+        text = f"makes a usual request longer than context_tokens, which is {most:,}"
+        yield Breach(path=("target", keys[-1]), text=text)
 
 
 def _throughput(rates: object) -> Iterator[Breach]:

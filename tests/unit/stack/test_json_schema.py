@@ -27,6 +27,8 @@ INSTEAD: dict[str, dict[str, Any]] = {
     "command": {"engine": "command", "memory": 1},
     "target": A_TARGET,
     "throughput": A_TARGET,
+    "prompt_tokens": {"tokens_per_s": 1, "answer_tokens": 1},
+    "answer_tokens": {"tokens_per_s": 1},
 }
 
 

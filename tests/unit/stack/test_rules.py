@@ -23,6 +23,7 @@ TARGET = {
     "target": {"tokens_per_s": 900},
     "throughput": {"1g.10gb": 120, "NVIDIA H200": {"1g.18gb": 190.5}},
 }
+AIM = {"model": "a/b", "target": {"tokens_per_s": 900}}
 COMMAND = {"engine": "command", "command": ["serve", "{port}"], "memory": 1000}
 
 
@@ -46,6 +47,10 @@ def breached(model: dict[str, object]) -> list[tuple[str | int, ...]]:
         {"model": "a/b", "memory": 1000, "compute": 2},
         TARGET,
         {**TARGET, "model": None, "engine": "command", "command": ["serve"]},
+        AIM,
+        {**AIM, "target": {"requests_per_s": 2, "answer_tokens": 300}},
+        {**AIM, "target": {"requests_per_s": 2, "answer_tokens": 300, "prompt_tokens": 3796}},
+        {**AIM, "target": {"tokens_per_s": 2, "answer_tokens": 8192}, "context_tokens": 8192},
     ],
 )
 def test_sound_models_break_no_rule(model: dict[str, object]) -> None:
@@ -63,7 +68,17 @@ def test_sound_models_break_no_rule(model: dict[str, object]) -> None:
         ({**TARGET, "slice": "1g.5gb"}, ("slice",)),
         ({**TARGET, "memory": 1}, ("memory",)),
         ({**TARGET, "compute": 1}, ("compute",)),
-        ({**TARGET, "throughput": {}}, ("target",)),
+        ({**AIM, "target": {"requests_per_s": 2}}, ("target",)),
+        ({**AIM, "engine": "command", "command": ["x"]}, ("target",)),
+        (
+            {**AIM, "target": {"tokens_per_s": 2, "answer_tokens": 4097}},
+            ("target", "answer_tokens"),
+        ),
+        (
+            {**TARGET, "target": {"tokens_per_s": 2, "prompt_tokens": 4000, "answer_tokens": 97}},
+            ("target", "answer_tokens"),
+        ),
+        ({**TARGET, "throughput": {}, "engine": "command", "command": ["x"]}, ("target",)),
         ({"model": "a/b", "throughput": {"1g.10gb": 1}}, ("throughput",)),
         ({**TARGET, "throughput": {"14": 1}}, ("throughput", "14")),
         ({**TARGET, "throughput": {"A30": {"half": 1}}}, ("throughput", "A30", "half")),
@@ -131,9 +146,15 @@ def test_wrong_names_among_thousands_of_models_are_told_without_comparing_all() 
 
 @pytest.mark.parametrize(
     ("target", "path"),
-    [({}, ()), ({"tokens_per_s": 1.0, "requests_per_s": 1.0}, ("requests_per_s",))],
+    [
+        ({}, ()),
+        ({"tokens_per_s": 1.0, "requests_per_s": 1.0}, ("requests_per_s",)),
+        ({"tokens_per_s": 1.0, "prompt_tokens": 9}, ("prompt_tokens",)),
+    ],
 )
-def test_a_target_is_in_tokens_or_in_requests(target: dict[str, object], path: object) -> None:
+def test_a_target_is_in_tokens_or_in_requests_and_its_prompts_have_answers(
+    target: dict[str, object], path: object
+) -> None:
     assert [breach.path for breach in target_breaches(target)] == [path]
     with pytest.raises(ValidationError):
         TargetEntry.model_validate(target)

@@ -61,6 +61,8 @@ def needs_text(demand: Demand) -> str:
 
 
 def _need(demand: Demand) -> str:
+    if demand.target is not None and demand.target.estimated:  # its rates stand in a note
+        return f"{_per_s(demand.target.milli_per_s)} {demand.target.unit}/s, by estimate"
     if demand.target is not None:
         rates = ", ".join(
             f"{_named(rate.named)} gives {_per_s(rate.milli_per_s)}" for rate in demand.target.rates

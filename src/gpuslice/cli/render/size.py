@@ -9,6 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gpuslice.cli.render.throughput import throughput_json, throughput_view
+
 if TYPE_CHECKING:
     from gpuslice.cli.sizing import Answer
     from gpuslice.sizing.fitting import Fitting
@@ -16,7 +18,14 @@ if TYPE_CHECKING:
 
 def size_view(answer: Answer) -> RenderableType:
     """Show the sum, the boards, and what should be known beside them."""
-    return Group(_parts_table(answer), Text(""), _boards_table(answer), *_notes(answer))
+    return Group(
+        _parts_table(answer),
+        Text(""),
+        _boards_table(answer),
+        Text(""),
+        *throughput_view(answer),
+        *_notes(answer),
+    )
 
 
 def size_json(answer: Answer) -> dict[str, Any]:
@@ -39,6 +48,7 @@ def size_json(answer: Answer) -> dict[str, Any]:
         "state_bytes_per_request": architecture.state_bytes,
         "work": asdict(answer.model.work),
         "boards": [asdict(fitting) for fitting in answer.fittings],
+        "throughput": throughput_json(answer),
         "notes": list(architecture.notes),
     }
 
