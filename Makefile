@@ -6,7 +6,7 @@ DEMO_READY := $(VENV)/.demo-ready
 DEV_READY := $(VENV)/.dev-ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-hardware check format benchmarks benchmarks-planner chaos clean
+.PHONY: help demo test test-hardware check format benchmarks benchmarks-planner benchmarks-sizing chaos clean
 
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -35,6 +35,9 @@ benchmarks: $(DEV_READY)  ## Time whole commands against the interpreter's own s
 
 benchmarks-planner: $(DEV_READY)  ## Try the planner against published methods: OPTIONS='--families F6 --large'
 	$(BIN)/python -m benchmarks.planner.suite $(OPTIONS)
+
+benchmarks-sizing: $(DEV_READY)  ## Hold sizing against real vLLM servers on a real card: OPTIONS='--program PATH --out FILE'
+	$(BIN)/python -m benchmarks.sizing $(OPTIONS)
 
 chaos: $(DEV_READY)  ## Let changes fail and die at every point there is: OPTIONS='--family a100 --scenario mixed'
 	$(BIN)/python -m benchmarks.chaos.suite $(OPTIONS)

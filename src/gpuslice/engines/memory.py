@@ -6,7 +6,8 @@ not show the limit, so the fraction is worked out from both.
 
 What an engine does not count in its fraction has to fit beside it: the CUDA context, NCCL's
 buffers, captured graphs. With vLLM 0.20.0 on an H200 that was 0.16 to 0.61 GiB, whatever the size
-of the model; so the fraction leaves at least that much, and a tenth of large devices.
+of the model; so the fraction leaves at least that much, and three hundredths of large devices for
+fragments.
 
 Source: vLLM, ``gpu_memory_utilization``; NVIDIA MPS documentation, "Memory limit"; measurements in
 docs/engines.md.
@@ -20,16 +21,19 @@ from fractions import Fraction
 from gpuslice.engines.api import ServeRequest
 from gpuslice.errors import StackError
 
-LARGEST_SHARE = Fraction(9, 10)
+LARGEST_SHARE = Fraction(97, 100)
 _STEPS = 10_000
 
 
-def managed_share(request: ServeRequest, *, beside_mib: int) -> str:
+def managed_share(
+    request: ServeRequest, *, beside_mib: int, largest: Fraction = LARGEST_SHARE
+) -> str:
     """Say which fraction of the device's total memory an engine may manage.
 
     Args:
         request: For the device's memory and the limit on it.
         beside_mib: What the engine needs outside its fraction, MiB.
+        largest: The largest fraction of a device.
 
     Returns:
         The fraction as text with four digits, rounded down.
@@ -39,7 +43,7 @@ def managed_share(request: ServeRequest, *, beside_mib: int) -> str:
     """
     total = request.slice_memory_mib
     allowed = min(request.memory_limit_mib or total, total)
-    managed = min(Fraction(allowed - beside_mib), LARGEST_SHARE * allowed)
+    managed = min(Fraction(allowed - beside_mib), largest * allowed)
     if managed <= 0:
         raise StackError(
             f"models.{request.replica.model}: {allowed:,} MiB are too little for any model: its "

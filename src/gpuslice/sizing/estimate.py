@@ -9,9 +9,9 @@ step of 512 tokens times the vocabulary in 32 bits (the logits of a whole step, 
 can be), plus a mask of 512 x context in 16 bits. Measured with SmolLM2-135M on the CPU: weights and
 KV cache as computed to a hundredth of a MiB, buffers 19 MiB where this allows 100.
 
-**vLLM** takes a fraction of the slice, 0.90, and inside it holds weights, activations and KV cache
+**vLLM** takes a fraction of the slice, 0.97, and inside it holds weights, activations and KV cache
 in blocks of 16 tokens; the CUDA context and what the fraction does not count must fit beside it. So
-the slice must satisfy both ``0.90 x slice >= weights + activations + KV`` and
+the slice must satisfy both ``0.97 x slice >= weights + activations + KV`` and
 ``slice >= weights + activations + KV + beside``. Measured with vLLM 0.20.0 on an H200 for models of
 0.6 to 30 billion parameters, steps of 4,096 tokens: activations 0.36 to 0.85 GiB, and 0.16 to
 0.61 GiB beside the fraction. Activations are what one token of the widest layer needs, for every
@@ -44,11 +44,14 @@ MIB = 1024**2
 LLAMA_CONTEXT_MIB = 400
 """CUDA context (up to 330 MiB), kernels and what an idle slice already uses (up to 48 MiB)."""
 
-VLLM_FRACTION = 0.90
+VLLM_FRACTION = 0.97
 """Share of the slice that vLLM manages (``--gpu-memory-utilization``)."""
 
 VLLM_BESIDE_MIB = 640
 """CUDA context, NCCL and graphs, which the fraction does not count."""
+
+SGLANG_FRACTION = 0.90
+"""The same for SGLang (``--mem-fraction-static``), which was not measured here."""
 
 LLAMA_STEP_TOKENS = 512
 _LLAMA_CONTEXT_BLOCK = 256
@@ -142,7 +145,7 @@ def _managed(
     engine: str, managed: tuple[Part, ...], load: Load, one: int, beside: tuple[int, str]
 ) -> Sized:
     """Add what an engine leaves free that manages a share of the slice: enough for both rules."""
-    fraction = load.fraction or VLLM_FRACTION
+    fraction = load.fraction or (VLLM_FRACTION if engine == "vLLM" else SGLANG_FRACTION)
     least, rule = beside
     inside = sum(part.memory_mib for part in managed)
     outside = max(least, math.ceil(inside / fraction) - inside)
