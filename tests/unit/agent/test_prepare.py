@@ -247,4 +247,4 @@ def test_a_plan_says_where_arguments_overrule_what_was_worked_out(
     written = f"chat: {{model: Org/Name, slice: 1g.10gb, replicas: 2, {args}}}"
     context, share = prepared(node, write_stack(tmp_path, written)).notes
     assert context.startswith("chat: --max-model-len 16384 from args counts, not 4096, which")
-    assert share.startswith("chat: --gpu-memory-utilization 0.8 from args counts, not 0.9000")
+    assert share.startswith("chat: --gpu-memory-utilization 0.8 from args counts, not 0.9342")
