@@ -137,7 +137,7 @@ def test_a_plan_with_room_to_spare_says_no_more_than_how_little_it_may_be(tmp_pa
     model = write_qwen3_8b(tmp_path / "qwen3-8b")
     path = write_stack(tmp_path, f"chat: {{model: {model}, target: {{tokens_per_s: 60}}}}")
     (note,) = plan_on(an_observed(a_board_gpu()), load_stack(path), Record()).notes
-    assert note.endswith(". The slices planned give ≈ 89, perhaps only 63")
+    assert note.endswith(". The slices planned give ≈ 89, perhaps only 62")
 
 
 def test_a_model_that_fits_no_slice_is_refused_as_any_other(tmp_path: Path) -> None:
