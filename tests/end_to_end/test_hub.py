@@ -11,15 +11,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from hub_server import HubServer, hub_server
 from model_files import qwen3_tensors, write_safetensors
+from terminal import Shown
 
 NAME = "Qwen/Tiny"
 CONFIG = {
@@ -34,29 +32,7 @@ CONFIG = {
     "max_position_embeddings": 40960,
 }
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        find_spec("huggingface_hub") is None, reason="needs: pip install 'gpuslice[hub]'"
-    ),
-]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """How the command ended and what it wrote."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-    @property
-    def error(self) -> str:
-        return " ".join(self.err.split())
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -84,7 +60,7 @@ def a_model(hub: HubServer, tmp_path: Path) -> int:
     return sum(size for _, _, size in tensors.values())
 
 
-def ask(hub: HubServer, home: Path, name: str = NAME, **environment: str) -> Asked:
+def ask(hub: HubServer, home: Path, name: str = NAME, **environment: str) -> Shown:
     settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1"}
     answer = subprocess.run(
         [sys.executable, "-m", "gpuslice", "size", name, "--json"],
@@ -94,7 +70,7 @@ def ask(hub: HubServer, home: Path, name: str = NAME, **environment: str) -> Ask
         timeout=60,
         check=False,
     )
-    return Asked(status=answer.returncode, out=answer.stdout, err=answer.stderr)
+    return Shown(status=answer.returncode, out=answer.stdout, err=answer.stderr)
 
 
 def test_model_is_sized_and_none_of_its_weights_is_fetched(

@@ -184,7 +184,7 @@ class _Repository:
 def _library(name: str) -> Any:
     try:
         import huggingface_hub  # noqa: PLC0415 - optional, and slow to import
-        import huggingface_hub.errors  # noqa: PLC0415
+        import huggingface_hub.errors  # noqa: PLC0415 - likewise
     except ImportError as error:
         text = f"{name} is not on this machine, and asking the hub needs huggingface_hub"
         hint = f"run: pip install 'gpuslice[hub]'; or {_FOR_NOW}"

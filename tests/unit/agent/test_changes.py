@@ -193,6 +193,15 @@ def test_a_refused_change_stops_no_server_and_opens_no_journal(
     assert supervisor.node.read_record().desired is not None
 
 
+def a_model_on_whole_cards(folder: Path, replicas: int) -> Path:
+    """A stack file of one model, each replica of which takes a card."""
+    model = (
+        f"chat: {{engine: command, slice: 7g.80gb, replicas: {replicas}, "
+        f'command: ["{sys.executable}", "{{port}}"]}}'
+    )
+    return write_stack(folder, model, more=f"gateway: {{port: {free_port()}}}")
+
+
 def test_several_gpus_are_changed_through_drivers_of_their_own_and_come_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,11 +209,7 @@ def test_several_gpus_are_changed_through_drivers_of_their_own_and_come_back(
     plain = open_simulated(tmp_path / "home", "a100-80gb:3")
     driver = FailingDriver(plain.driver)
     supervisor = Supervisor(replace(plain, driver=driver, runtime=ServersInMemory()))
-    model = (
-        "chat: {engine: command, slice: 7g.80gb, replicas: 3, "
-        f'command: ["{sys.executable}", "{{port}}"]}}'
-    )
-    path = write_stack(tmp_path, model, more=f"gateway: {{port: {free_port()}}}")
+    path = a_model_on_whole_cards(tmp_path, 3)
     bring_up(supervisor, prepared(plain, path).change, ignore, lambda: None)
 
     assert layout_of(plain) == [(index, "7g.80gb", "0:8") for index in range(3)]
@@ -222,11 +227,7 @@ def test_what_lies_on_a_lost_gpu_is_not_forgotten_when_the_rest_is_taken_down(
     monkeypatch.setattr(changes, "wait_until_ready", start_missing)
     node = open_simulated(tmp_path / "home", "a100-80gb:2")
     supervisor = Supervisor(replace(node, runtime=ServersInMemory()))
-    model = (
-        "chat: {engine: command, slice: 7g.80gb, replicas: 2, "
-        f'command: ["{sys.executable}", "{{port}}"]}}'
-    )
-    path = write_stack(tmp_path, model, more=f"gateway: {{port: {free_port()}}}")
+    path = a_model_on_whole_cards(tmp_path, 2)
     bring_up(supervisor, prepared(node, path).change, ignore, lambda: None)
     commit(supervisor)
     lost = node.driver.read().gpus[1]
@@ -251,11 +252,7 @@ def test_a_change_on_a_gpu_that_is_lost_meanwhile_touches_nothing(
     monkeypatch.setattr(changes, "check_before", lambda *_: None)  # it is lost just afterwards
     node = open_simulated(tmp_path / "home", "a100-80gb:2")
     supervisor = Supervisor(replace(node, runtime=ServersInMemory()))
-    model = (
-        "chat: {engine: command, slice: 7g.80gb, replicas: 2, "
-        f'command: ["{sys.executable}", "{{port}}"]}}'
-    )
-    path = write_stack(tmp_path, model, more=f"gateway: {{port: {free_port()}}}")
+    path = a_model_on_whole_cards(tmp_path, 2)
     change = prepared(node, path).change
     set_lost(node.machine.simulator_dir, 1, lost=True)
     with pytest.raises(GpuLostError, match="nothing was changed"):
