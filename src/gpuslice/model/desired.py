@@ -7,10 +7,44 @@ that a restarted agent knows what should run without reading the stack file agai
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from gpuslice.model.demand import ReplicaId
 from gpuslice.model.gpu import SliceKey
 from gpuslice.model.plan import Owned, Plan
+from gpuslice.model.server import HandIn, Network
+
+
+class RuntimeName(StrEnum):
+    """Where a server runs."""
+
+    PROCESS = "process"
+    DOCKER = "docker"
+
+
+class Pull(StrEnum):
+    """When an image is fetched: where it is missing, at every change, or never."""
+
+    MISSING = "missing"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredDocker:
+    """The Docker engine that a stack's containers run in, as it was when the stack came up.
+
+    Attributes:
+        host: Where it listens, as in ``DOCKER_HOST``; "" for the usual socket.
+        network: How containers are reached.
+        hand_in: How containers are given their slice.
+        pull: When images are fetched.
+    """
+
+    host: str = ""
+    network: Network = Network.BRIDGE
+    hand_in: HandIn = HandIn.REQUEST
+    pull: Pull = Pull.MISSING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +62,11 @@ class DesiredModel:
         environment: The user's own variables.
         program: The engine's program, as a path or a name; "" for the usual one.
         ready: What a server is asked before it counts as ready; "" for what suits the engine.
+        runtime: Where its servers run.
+        image: The user's own image, "" for the engine's usual one.
+        port: Port of its first replica, the next ones follow; 0 for any free port.
+        host_memory_mib: Most memory of the machine one container may take, MiB; 0 where the file
+            does not say.
     """
 
     name: str
@@ -40,6 +79,10 @@ class DesiredModel:
     environment: tuple[tuple[str, str], ...] = ()
     program: str = ""
     ready: str = ""
+    runtime: RuntimeName = RuntimeName.PROCESS
+    image: str = ""
+    port: int = 0
+    host_memory_mib: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +93,15 @@ class DesiredGateway:
         host: Address it listens on.
         port: Port it listens on.
         api_keys_file: Absolute path of the client keys, one per line; "" for no keys.
+        runtime: Where it runs.
+        image: The user's own image, "" for the usual one.
     """
 
     host: str
     port: int
     api_keys_file: str = ""
+    runtime: RuntimeName = RuntimeName.PROCESS
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +130,7 @@ class Desired:
         models: Its models, in the file's order.
         gateway: The endpoint.
         hooks: Commands around every change of its slices.
+        docker: The engine for those of its servers that run in containers; None where none does.
     """
 
     stack: str
@@ -91,6 +139,7 @@ class Desired:
     models: tuple[DesiredModel, ...]
     gateway: DesiredGateway
     hooks: Hooks = Hooks()
+    docker: DesiredDocker | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
