@@ -12,13 +12,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from gpuslice.errors import DockerUnavailableError
-from gpuslice.runtime.docker.trouble import START_IT, explained, unavailable
+from gpuslice.runtime.docker.listener import USUAL_SOCKET, require_listener
+from gpuslice.runtime.docker.trouble import explained, unavailable
 
-USUAL_SOCKET = Path("/var/run/docker.sock")
 TIMEOUT_S = 60.0
 """How long one answer is waited for; the engine itself may take long to stop a container."""
 
@@ -54,6 +52,7 @@ class Engine:
             ContainerGoneError: A container is not there.
             GpusliceError: The engine refused, in words.
         """
+        require_listener(self.host)
         import docker  # noqa: PLC0415 - see above
         import requests  # noqa: PLC0415 - see above
 
@@ -76,7 +75,6 @@ class Engine:
     def _connect(self, timeout_s: float | None) -> Any:
         import docker  # noqa: PLC0415 - see above
 
-        self._require_socket()
         api = docker.APIClient(
             base_url=self.host or f"unix://{USUAL_SOCKET}",
             version=self._api_version or "auto",
@@ -84,14 +82,3 @@ class Engine:
         )
         self._api_version = api.api_version
         return api
-
-    def _require_socket(self) -> None:
-        """Say plainly that there is no engine, before the SDK wraps it into five exceptions."""
-        if self.host and not self.host.startswith("unix://"):
-            return
-        path = Path(self.host.removeprefix("unix://")) if self.host else USUAL_SOCKET
-        if not path.exists():
-            raise DockerUnavailableError(
-                f"No Docker engine listens on {path}.",
-                hint=f"{START_IT}; or say `runtime: process`",
-            )
