@@ -14,7 +14,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
 from tools.docker_engine import PrivateEngine, engine_host, private_engine
 from tools.docker_programs import NoEngineError
 

@@ -162,7 +162,9 @@ def _distribution(name: str) -> dict[PurePosixPath, Path]:
     """A package's files as its installer recorded them, less its commands."""
     recorded = importlib.metadata.files(name)
     assert recorded, f"package {name} is not installed: set the project up again (make test does)"
-    located = {_SITE / file: Path(str(file.locate())) for file in recorded if ".." not in file.parts}
+    located = {
+        _SITE / file: Path(str(file.locate())) for file in recorded if ".." not in file.parts
+    }
     return {inside: path for inside, path in located.items() if path.exists()}
 
 

@@ -39,7 +39,7 @@ HOST_VARIABLE = "GPUSLICE_TEST_DOCKER_HOST"
 _START_LIMIT_S = 60.0
 _STOP_LIMIT_S = 20.0
 _ROOM_BYTES = 3 * 2**30  # the images of the tests take well under one GiB
-_MEMORY = Path("/dev/shm")  # noqa: S108 - a fresh folder in it is made for each engine
+_MEMORY = Path("/dev/shm")
 _MADE_BY_DOCKERD = (Path("/run/docker/plugins"), Path("/run/docker"))  # whatever one tells it
 
 

@@ -123,7 +123,9 @@ def _groups(folder: Path) -> list[Path]:
 
 def _mounts(folder: Path) -> list[str]:
     lines = _read(Path("/proc/self/mounts")).splitlines()
-    return [where for where in (line.split()[1] for line in lines) if where.startswith(f"{folder}/")]
+    return [
+        where for where in (line.split()[1] for line in lines) if where.startswith(f"{folder}/")
+    ]
 
 
 def _delete(folder: Path) -> bool:

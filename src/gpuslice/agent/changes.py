@@ -16,7 +16,7 @@ from gpuslice.agent.around import (
     hooks_around_undoing,
     make_up_for_hooks,
 )
-from gpuslice.agent.launches import lease_ports
+from gpuslice.agent.launches import images_of, lease_ports
 from gpuslice.agent.node import Node
 from gpuslice.agent.preflight import check_before
 from gpuslice.agent.refusing import check_others
@@ -67,6 +67,7 @@ def bring_up(
     node = supervisor.node
     before = node.read_record()
     check_before(node, before, change, allow)
+    _fetch(node, change, report, check)
     todo, stack = steps(change.plan), change.desired.stack
     notebook = Notebook(node.store, before, allow=tuple(sorted(allow)), hooks=change.desired.hooks)
     record = replace(_record(before, change), owned=_staying(before, change))
@@ -77,7 +78,22 @@ def bring_up(
         created = carry_out(todo, node.driver, notebook, report, check, another=node.another_driver)
         record = replace(record, owned=(*record.owned, *_owned(stack, created)))
         node.store.write_record(record)
+        if todo:
+            node.runtime.slices_changed()
     wait_until_ready(supervisor, record, report, check)
+
+
+def _fetch(node: Node, change: Change, report: Report, check: Check) -> None:
+    """Bring the images of a change here: while nothing has been touched, and told as it goes."""
+    desired = change.desired
+    if desired.docker is None:
+        return
+
+    def tell(text: str) -> None:
+        check()
+        report(Event(kind=EventKind.WAIT, text=text))
+
+    node.runtime.fetch(images_of(desired), desired.docker, tell)
 
 
 def commit(supervisor: Supervisor) -> None:
@@ -109,6 +125,7 @@ def roll_back(supervisor: Supervisor, report: Report, allow: Collection[str] = (
         return False
     before = _of_this_boot(journal, node.driver.boot_id())
     _stop_unwanted(supervisor, before, report)
+    node.runtime.sweep()
     finish = _finishing(node, before)
     with hooks_around_undoing(node, journal, report):
         whole = replace(journal, before=before)
@@ -152,6 +169,7 @@ def take_down(
     hooks = record.desired.hooks if record.desired else Hooks()
     with hooks_around_going(node, hooks, going, report, stack):
         _stop(supervisor, node.runtime.list(), report)
+        node.runtime.sweep()
         node.machine.gateway_file.unlink(missing_ok=True)  # it holds keys
         if mig_off:  # so that a second run, when slices are forgotten, still knows which GPUs
             gpus = {owned.slice.gpu_uuid for owned in record.owned}

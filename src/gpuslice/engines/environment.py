@@ -26,9 +26,9 @@ def bind_environment(
     For a process ``CUDA_VISIBLE_DEVICES`` takes the full MIG UUID: an index would count every
     device of the machine. In a container it must not be set: the container toolkit shows one
     device, which ``NVIDIA_VISIBLE_DEVICES`` names, and inside it has number 0 whatever its UUID
-    (several engines convert the entries of ``CUDA_VISIBLE_DEVICES`` to numbers). Where CDI hands the
-    slice in, that variable says so, or a runtime of NVIDIA's would hand it in a second time. Nobody
-    may replace the binding, or two models would share a slice without a word.
+    (several engines convert the entries of ``CUDA_VISIBLE_DEVICES`` to numbers). Where CDI hands it
+    in, that variable says so, or a runtime of NVIDIA's would hand it in a second time. Nobody may
+    replace the binding, or two models would share a slice without a word.
 
     Args:
         request: What is to be served, and on which slice.

@@ -16,6 +16,8 @@ from gpuslice.version import __version__
 
 OWN = f"gpuslice/gpuslice:{__version__}"
 """Our own image: the gateway, and llama.cpp's server for the CPU."""
+OWN_USER = "65532:65532"
+"""The user it is made for: nobody of any machine."""
 
 USUAL = {
     "vllm": "vllm/vllm-openai:v0.24.0",
@@ -40,7 +42,7 @@ class Allowance:
 _NOTHING = Allowance()
 _ALLOWED = {
     "vllm": Allowance(user="2000:0"),
-    "llama.cpp": Allowance(user="65532:65532", read_only=True),
+    "llama.cpp": Allowance(user=OWN_USER, read_only=True),
 }
 
 

@@ -99,7 +99,7 @@ class LlamaCpp:
         else:
             refuse_arguments(request.replica, request.args, _RESERVED)
             flags, aliases = _wheel_flags(request), {}
-            program = ("python" if request.in_container else self._python, "-m", PROGRAM)
+            program = ("python3" if request.in_container else self._python, "-m", PROGRAM)
             environment = bind_environment(request)
         arguments = merge_arguments(flags, request.args, aliases=aliases)
         launch = bound_launch(

@@ -39,12 +39,19 @@ class DesiredDocker:
         network: How containers are reached.
         hand_in: How containers are given their slice.
         pull: When images are fetched.
+        cache: Folder of the machine in which the hub's library keeps models.
+        token: True when the machine had a token for the hub.
+        memory_mib: Most memory of the machine for a container whose model does not say, MiB; 0 for
+            that of its slice, which on a simulated GPU is the machine's own memory.
     """
 
     host: str = ""
     network: Network = Network.BRIDGE
     hand_in: HandIn = HandIn.REQUEST
     pull: Pull = Pull.MISSING
+    cache: str = ""
+    token: bool = False
+    memory_mib: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +74,9 @@ class DesiredModel:
         port: Port of its first replica, the next ones follow; 0 for any free port.
         host_memory_mib: Most memory of the machine one container may take, MiB; 0 where the file
             does not say.
+        reads: Files and folders of the machine that its containers have to see.
+        user: ``uid:gid`` without which they could not be read or the cache written, "" where any
+            user can.
     """
 
     name: str
@@ -83,6 +93,8 @@ class DesiredModel:
     image: str = ""
     port: int = 0
     host_memory_mib: int = 0
+    reads: tuple[str, ...] = ()
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

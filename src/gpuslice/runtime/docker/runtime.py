@@ -13,25 +13,31 @@ into an order that holds under trouble:
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from gpuslice.errors import ContainerError, RuntimeFailure
-from gpuslice.model.desired import Pull
+from gpuslice.model.desired import DesiredDocker
 from gpuslice.model.machine import Machine
 from gpuslice.model.server import Launch, RunningServer
 from gpuslice.runtime.docker.body import creation
+from gpuslice.runtime.docker.cdi import refresh
 from gpuslice.runtime.docker.engine import ContainerGoneError, Engine
 from gpuslice.runtime.docker.images import fetch
 from gpuslice.runtime.docker.labels import MACHINE, NAME, read_labels
 from gpuslice.runtime.docker.secrets import remove_secrets, write_secrets
 from gpuslice.runtime.logs import Logs, printable
 
-_KILL_S = 10.0
+log = logging.getLogger(__name__)
+
+_KILL_S = 30.0
+"""How long the engine may take to end what did not end when asked."""
 _AT_ONCE = 8  # containers that are asked about, or stopped, side by side
 _KEPT_LINES = 2000
 # What a container may know of the machine beside its launch: where the hub is, and proxies.
@@ -101,6 +107,10 @@ class DockerRuntime:
             for _ in pool.map(lambda server: self._end(server, grace_s), servers):
                 pass
 
+    def has(self, name: str) -> bool:
+        """Tell whether there is a container of that launch, running or ended."""
+        return bool(self._named(name))
+
     def tail(self, name: str, *, lines: int = 20) -> tuple[str, ...]:
         """Read the last lines it wrote; see `Runtime.tail`.
 
@@ -121,9 +131,16 @@ class DockerRuntime:
     def rotate_logs(self) -> None:
         """Nothing to do: the engine turns its logs over."""
 
-    def fetch(self, images: Collection[str], pull: Pull, tell: Tell) -> None:
-        """Bring images here; see `gpuslice.runtime.docker.images.fetch`."""
-        fetch(self._engine, images, pull, tell)
+    def fetch(self, images: Collection[str], engine: DesiredDocker, tell: Tell) -> None:
+        """Bring images here; see `Runtime.fetch`."""
+        fetch(self._engine, images, engine.pull, tell)
+
+    def slices_changed(self) -> None:
+        """Have the CDI specification made anew, where the engine goes by it."""
+        with self._engine.asking("its CDI folders cannot be told") as api:
+            folders = api.info().get("CDISpecDirs") or ()
+        if trouble := refresh(map(Path, folders)):
+            log.warning("the CDI specification was not written anew: %s", trouble)
 
     def sweep(self) -> None:
         """Remove containers of ours that have ended, keeping their last lines."""
@@ -151,13 +168,13 @@ class DockerRuntime:
                 with self._engine.asking(f"{launch.name} cannot be renamed") as api:
                     api.rename(entry["Id"], f"{launch.name}-leaving-{entry['Id'][:8]}")
 
-    def _ours(self, *, alive: bool, name: str = "") -> list[dict[str, Any]]:
+    def _ours(self, *, alive: bool, name: str = "") -> Sequence[dict[str, Any]]:
         labels = [f"{MACHINE}={self._root}", *([f"{NAME}={name}"] if name else [])]
         with self._engine.asking("containers cannot be listed") as api:
             found: list[dict[str, Any]] = api.containers(all=not alive, filters={"label": labels})
         return found
 
-    def _named(self, name: str) -> list[dict[str, Any]]:
+    def _named(self, name: str) -> Sequence[dict[str, Any]]:
         """List the containers of one name, the youngest first."""
         found = self._ours(alive=False, name=name)
         return sorted(found, key=lambda entry: -int(entry["Created"]))
@@ -242,8 +259,8 @@ def how_it_ended(found: dict[str, Any]) -> str:
     return f"gpuslice: ended with exit status {status}{said}"
 
 
-def passed_on(environ: dict[str, str] | os._Environ[str]) -> dict[str, str]:
-    """Choose what a container is told of the machine; no proxy with a password, it would be shown."""
+def passed_on(environ: Mapping[str, str]) -> dict[str, str]:
+    """Choose what a container is told of the machine: no proxy with a password, for all to see."""
     return {
         name: value
         for name, value in environ.items()

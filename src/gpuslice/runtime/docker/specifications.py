@@ -11,7 +11,7 @@ Source: github.com/cncf-tags/container-device-interface, SPEC.md (``kind``, ``de
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +35,22 @@ def devices_in(folders: Iterable[Path]) -> tuple[str, ...]:
     return tuple(sorted({name for folder in folders for name in _names_in(folder)}))
 
 
+def files_in(folders: Iterable[Path]) -> tuple[Path, ...]:
+    """List the files in some folders that name NVIDIA devices, in alphabetical order."""
+    files = (file for folder in folders for file in _specifications_in(folder))
+    return tuple(file for file in files if any(_named_by(_understood(file))))
+
+
 def _names_in(folder: Path) -> Iterator[str]:
-    try:
-        files = sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES)
-    except OSError:
-        return
-    for file in files:
+    for file in _specifications_in(folder):
         yield from _named_by(_understood(file))
+
+
+def _specifications_in(folder: Path) -> Sequence[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES)
+    except OSError:
+        return ()
 
 
 def _named_by(specification: Any) -> Iterator[str]:
