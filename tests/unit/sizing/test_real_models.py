@@ -43,7 +43,7 @@ def test_configuration_is_what_was_found_written_elsewhere(name: str) -> None:
     model = real_model(name)
     first = model.sources[0]
     assert first["where"] != MEMORY
-    assert len(first["values"]) >= 2
+    assert first["values"]
     assert parts_of(model.config, like=first["values"]) == first["values"]
 
 
