@@ -86,7 +86,7 @@ def _variables(allowed: Allowance, container: Container) -> tuple[tuple[str, str
         found["HF_HOME"] = CACHE
     if container.secrets:
         found["HF_TOKEN_PATH"] = TOKEN.target
-    if container.user and container.user != allowed.user:
+    if container.user not in ("", allowed.user) and not container.user.startswith("0:"):
         found |= {"HOME": HOME, "USER": "gpuslice", "XDG_CACHE_HOME": f"{HOME}/.cache"}
     return tuple(found.items())
 
