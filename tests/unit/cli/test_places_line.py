@@ -28,8 +28,10 @@ def a_desired(*models: DesiredModel) -> Desired:
         ((IN_DOCKER,), f"Servers run in Docker ({USUAL['vllm']})."),
         (
             (IN_DOCKER, replace(IN_DOCKER, name="coder"), OWN, TITLES),
-            f"Servers run in Docker: chat and coder ({USUAL['vllm']}), own (acme/serve:1); "
-            "as processes: titles.",
+            (
+                f"Servers run in Docker: chat and coder ({USUAL['vllm']}), own (acme/serve:1); "
+                "as processes: titles."
+            ),
         ),
     ],
 )
