@@ -16,8 +16,9 @@ from gpuslice.agent.around import (
     hooks_around_undoing,
     make_up_for_hooks,
 )
-from gpuslice.agent.launches import images_of, lease_ports
+from gpuslice.agent.launches import images_of
 from gpuslice.agent.node import Node
+from gpuslice.agent.ports import lease_ports, metrics_port
 from gpuslice.agent.preflight import check_before
 from gpuslice.agent.refusing import check_others
 from gpuslice.agent.supervisor import Supervisor
@@ -26,7 +27,7 @@ from gpuslice.apply.record import Journal
 from gpuslice.apply.refusals import Refusal
 from gpuslice.apply.slices import Notebook, carry_out, undo
 from gpuslice.model.demand import ReplicaId
-from gpuslice.model.desired import Change, Hooks, PortLease, Record
+from gpuslice.model.desired import Change, Hooks, Record
 from gpuslice.model.event import Event, EventKind, Report
 from gpuslice.model.gpu import Observed, Slice
 from gpuslice.model.plan import Owned
@@ -40,7 +41,6 @@ from gpuslice.planner.ordering.steps import (
     describe,
     steps,
 )
-from gpuslice.runtime.ports import free_port
 
 
 def bring_up(
@@ -215,19 +215,14 @@ def leaving(record: Record, observed: Observed, *, slices: bool, mig_off: bool) 
 def _record(before: Record, change: Change) -> Record:
     replicas = tuple(seat.replica for seat in change.plan.seats)
     held = {lease.replica: lease.port for lease in before.ports}
-    taken = [*held.values(), change.desired.gateway.port]
-    fresh = {}
-    for replica in replicas:
-        if replica not in held:
-            fresh[replica] = free_port(taken)
-            taken.append(fresh[replica])
-    leases = lease_ports(replicas, held, fresh)
+    leases = lease_ports(change.desired, replicas, held)
+    taken = (change.desired.gateway.port,)
     enabled = tuple(s.gpu_uuid for s in steps(change.plan) if isinstance(s, EnableMig))
     return replace(
         before,
         desired=change.desired,
-        ports=tuple(PortLease(replica=r, port=p) for r, p in leases.items()),
-        gateway_metrics_port=before.gateway_metrics_port or free_port(taken),
+        ports=leases,
+        gateway_metrics_port=metrics_port(before.gateway_metrics_port, leases, taken),
         mig_enabled=tuple(sorted({*before.mig_enabled, *enabled})),
     )
 

@@ -6,7 +6,6 @@ memory are read from the world, never remembered.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gpuslice.engines.api import Place, ServeRequest, Surroundings
@@ -81,13 +80,6 @@ def cpu_threads(slice_: Slice, gpu: Gpu, cpu_count: int) -> int:
     """Give a CPU engine the share of the processors that its slice has of the GPU, at least one."""
     memory_slices = gpu.geometry.memory_slices if gpu.geometry else slice_.placement.size
     return max(1, cpu_count * slice_.placement.size // memory_slices)
-
-
-def lease_ports(
-    replicas: tuple[ReplicaId, ...], held: Mapping[ReplicaId, int], fresh: Mapping[ReplicaId, int]
-) -> dict[ReplicaId, int]:
-    """Keep the port a replica has; give the others their fresh one."""
-    return {replica: held.get(replica) or fresh[replica] for replica in replicas}
 
 
 def _request(
