@@ -16,6 +16,7 @@ from gpuslice.agent.places import Ask, Places, choose_places
 from gpuslice.agent.pricing import plan_prices
 from gpuslice.agent.proposal import PlanOptions, Prepared, Proposal, Tell
 from gpuslice.agent.sight import leave_out_hidden, require_ours_in_sight
+from gpuslice.agent.surroundings import ModelFiles, files_of, settled
 from gpuslice.engines.api import Place, ServeRequest, Surroundings
 from gpuslice.engines.catalogue import engine_named
 from gpuslice.errors import NoRoomError, UnknownGpuError
@@ -24,6 +25,7 @@ from gpuslice.model.certificate import FrontierPoint
 from gpuslice.model.demand import Demand, ReplicaId, Rules
 from gpuslice.model.desired import (
     Desired,
+    DesiredDocker,
     DesiredGateway,
     DesiredModel,
     Hooks,
@@ -180,13 +182,20 @@ def resolve(
     """
     stack = loaded.stack
     places = places or choose_places(stack, simulated=simulated)
+    docker = settled(places.docker) if places.docker else None
     keys = stack.gateway.api_keys_file
     return Desired(
         stack=stack.name,
         stack_file=str(loaded.path.absolute()),
         digest=loaded.digest,
         models=tuple(
-            _model(name, entry, loaded.folder, places.runtimes[name], simulated=simulated)
+            _model(
+                name,
+                entry,
+                loaded.folder,
+                simulated=simulated,
+                docker=docker if places.runtimes[name] is RuntimeName.DOCKER else None,
+            )
             for name, entry in stack.models.items()
         ),
         gateway=DesiredGateway(
@@ -201,7 +210,7 @@ def resolve(
             after=stack.hooks.after,
             timeout_s=stack.hooks.timeout_s,
         ),
-        docker=places.docker,
+        docker=docker,
     )
 
 
@@ -310,12 +319,16 @@ def _program(entry: ModelEntry, folder: Path, runtime: RuntimeName, *, simulated
 
 
 def _model(
-    name: str, entry: ModelEntry, folder: Path, runtime: RuntimeName, *, simulated: bool
+    name: str, entry: ModelEntry, folder: Path, *, simulated: bool, docker: DesiredDocker | None
 ) -> DesiredModel:
+    """Resolve one model; ``docker`` is its engine where it runs in a container."""
+    runtime = RuntimeName.DOCKER if docker else RuntimeName.PROCESS
+    source = resolve_source(entry.model, folder) if entry.model else ""
+    files = files_of(source, entry.args, docker.cache) if docker else ModelFiles()
     return DesiredModel(
         name=name,
         engine=entry.engine_name,
-        source=resolve_source(entry.model, folder) if entry.model else "",
+        source=source,
         context_tokens=entry.context_tokens,
         concurrency=entry.concurrency,
         args=entry.args,
@@ -327,4 +340,6 @@ def _model(
         image=entry.image or "",
         port=entry.port or 0,
         host_memory_mib=entry.host_memory or 0,
+        reads=files.reads,
+        user=files.user,
     )

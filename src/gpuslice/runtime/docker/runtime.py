@@ -67,6 +67,7 @@ class DockerRuntime:
             DockerUnavailableError: The engine cannot be asked.
         """
         self._make_way(launch)
+        _make_folders(launch)
         files = write_secrets(launch, self._secrets)
         body = creation(launch, self._root, files, passed_on(os.environ))
         doing = f"{launch.name} cannot be started"
@@ -239,6 +240,13 @@ class DockerRuntime:
                 yield from map(printable, complete)
         if rest:
             yield printable(rest)
+
+
+def _make_folders(launch: Launch) -> None:
+    """Make the folders that a container writes into: a cache that nobody has filled yet."""
+    for mount in launch.container.mounts if launch.container else ():
+        if not mount.read_only:
+            Path(mount.source).mkdir(parents=True, exist_ok=True)
 
 
 def how_it_ended(found: dict[str, Any]) -> str:

@@ -3,36 +3,20 @@
 Separate because a secret must never stand where a description of the container shows it: neither
 in its environment nor on its command line, both of which ``docker inspect`` prints. What the
 description shows is the path of a file that the container's user can read and nobody else.
-
-Source: huggingface_hub, "Environment variables" (``HF_TOKEN``, ``HF_TOKEN_PATH``, ``HF_HOME``).
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 from gpuslice.errors import SecretMissingError
 from gpuslice.model.server import Launch, Secret
 from gpuslice.private_files import make_private_folder, read_private, write_private
+from gpuslice.runtime.docker.hub import hub_token
 
 HF_TOKEN = "hf-token"  # noqa: S105 - the name of a secret, not one
-
-
-def hub_token(environ: Mapping[str, str] = os.environ) -> str:
-    """Find this machine's token for the hub: where its library looks, in its order.
-
-    Returns:
-        The token, or "" where there is none.
-    """
-    if token := environ.get("HF_TOKEN", "").strip():
-        return token
-    try:
-        return _token_file(environ).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
 
 
 def write_secrets(launch: Launch, folder: Path) -> dict[str, Path]:
@@ -83,20 +67,6 @@ def _value_of(secret: Secret) -> bytes:
             else "run `gpuslice up` again",
         )
     return value
-
-
-def _token_file(environ: Mapping[str, str]) -> Path:
-    if path := environ.get("HF_TOKEN_PATH"):
-        return Path(path)
-    return hub_cache(environ) / "token"
-
-
-def hub_cache(environ: Mapping[str, str] = os.environ) -> Path:
-    """Say which folder is the hub library's on this machine (``HF_HOME``)."""
-    if path := environ.get("HF_HOME"):
-        return Path(path).expanduser().absolute()
-    cache = environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(cache).expanduser().absolute() / "huggingface"
 
 
 def _numbers(user: str) -> tuple[int, int] | None:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gpuslice.agent.model_files import ModelFiles, files_of
+from gpuslice.agent.surroundings import ModelFiles, files_of, settled
+from gpuslice.model.desired import DesiredDocker
+from gpuslice.model.server import HandIn
 
 ME = f"{os.geteuid()}:{os.getegid()}"
 
@@ -70,3 +72,18 @@ def test_a_model_of_the_hub_is_written_into_the_cache_by_its_owner(tmp_path: Pat
 
 def test_nothing_is_seen_of_a_model_without_files() -> None:
     assert files_of("", (), "") == ModelFiles()
+
+
+def test_what_the_machine_is_like_is_settled_with_the_stack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.delenv("HF_TOKEN_PATH", raising=False)
+    found = settled(DesiredDocker(hand_in=HandIn.CDI))
+    whole_mib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    assert (found.cache, found.token) == (str(tmp_path), False)
+    assert 0.89 * whole_mib < found.memory_mib < 0.91 * whole_mib
+    (tmp_path / "token").write_text("hf_secret\n")
+    simulated = settled(DesiredDocker(hand_in=HandIn.NONE))
+    assert (simulated.token, simulated.memory_mib) == (True, 0)

@@ -1,6 +1,6 @@
-"""Which files of the machine a model's container has to see, and as whom it can read them.
+"""What containers find of the machine around them: files of their model, the hub's cache, memory.
 
-Separate because it looks at the disk, once, when a stack comes up; what it finds is written down
+Separate because it looks at the machine, once, when a stack comes up; what it finds is written down
 with the stack, so that a later look gives no other container.
 
 A container of ours has no capabilities, so even its root reads only what its user may read. Where
@@ -15,8 +15,12 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from gpuslice.model.desired import DesiredDocker
+from gpuslice.model.server import HandIn
+from gpuslice.runtime.docker.hub import hub_cache, hub_token
 
 _PART = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
 # An absolute path inside an argument: --lora-modules=a=/adapters/a, or {"model": "/models/draft"}.
@@ -35,6 +39,22 @@ class ModelFiles:
 
     reads: tuple[str, ...] = ()
     user: str = ""
+
+
+def settled(docker: DesiredDocker) -> DesiredDocker:
+    """Complete what a stack's containers have in common by what the machine is like now.
+
+    How much memory a server needs beside its slice nobody can tell beforehand. So where nobody
+    says, a container may take nine tenths of the machine's, that one in trouble never takes the
+    machine with it; on a simulated GPU it may take the memory of its slice, which that memory is.
+    """
+    whole_mib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (1024 * 1024)
+    return replace(
+        docker,
+        cache=str(hub_cache()),
+        token=bool(hub_token()),
+        memory_mib=0 if docker.hand_in is HandIn.NONE else whole_mib * 9 // 10,
+    )
 
 
 def files_of(source: str, args: Iterable[str], cache: str) -> ModelFiles:
