@@ -162,7 +162,9 @@ def _distribution(name: str) -> dict[PurePosixPath, Path]:
     """A package's files as its installer recorded them, less its commands."""
     recorded = importlib.metadata.files(name)
     assert recorded, f"package {name} is not installed: set the project up again (make test does)"
-    located = {_SITE / file: Path(str(file.locate())) for file in recorded if ".." not in file.parts}
+    located = {
+        _SITE / file: Path(str(file.locate())) for file in recorded if ".." not in file.parts
+    }
     return {inside: path for inside, path in located.items() if path.exists()}
 
 
@@ -227,7 +229,7 @@ def _import(client: docker.DockerClient, reference: str, file: IO[bytes]) -> Non
 
 
 def _relabel(client: docker.DockerClient, reference: str, architecture: str) -> None:
-    """Let an image say another architecture, which `docker import` cannot: saved, edited, loaded."""
+    """Let an image say another architecture, which `docker import` cannot."""
     saved = io.BytesIO(b"".join(client.images.get(reference).save(named=True)))
     edited = io.BytesIO()
     with tarfile.open(fileobj=saved) as old, tarfile.open(fileobj=edited, mode="w") as new:
