@@ -15,6 +15,7 @@ import docker
 import pytest
 from tools.docker_engine import PrivateEngine, answers, private_engine
 
+from builders import wait_until
 from docker_images import TROUBLE, ensure_image, trouble_recipe
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
@@ -32,13 +33,16 @@ def client_of(host: str) -> Iterator[docker.DockerClient]:
 
 
 def start(client: docker.DockerClient, verb: str) -> Any:
-    """Start a program of trouble in an engine that has no image yet."""
-    return client.containers.run(
+    """Start a program of trouble in an engine that has no image yet; wait for its first words."""
+    container = client.containers.run(
         ensure_image(client, trouble_recipe()),
         ["python3", TROUBLE, verb],
         network_mode="host",
         detach=True,
     )
+    wait_until(lambda: bool(container.logs()))
+    container.reload()
+    return container
 
 
 @contextmanager
@@ -80,7 +84,6 @@ def test_nothing_is_left_of_an_engine_although_a_container_ignores_its_end() -> 
     with private_engine() as engine:
         with client_of(engine.host) as client:
             container = start(client, "ignores")
-            container.reload()
             pid = container.attrs["State"]["Pid"]
         assert is_alive(pid)
         assert traces(engine.folder)
@@ -103,7 +106,6 @@ def test_crashed_engine_starts_again_and_goes_without_a_trace() -> None:
     with private_engine() as engine:
         with client_of(engine.host) as client:
             container = start(client, "stays")
-            container.reload()
             engine.crash()
             assert is_alive(container.attrs["State"]["Pid"])
             assert not answers(engine.socket)
@@ -117,7 +119,6 @@ def test_engine_of_a_killed_owner_is_removed_by_the_next_one() -> None:
     with an_owner() as (owner, folder):
         with client_of(f"unix://{folder}/engine.sock") as client:
             container = start(client, "stays")
-            container.reload()
             pid = container.attrs["State"]["Pid"]
         owner.kill()
     assert folder.exists()
