@@ -25,7 +25,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -39,7 +38,9 @@ HOST_VARIABLE = "GPUSLICE_TEST_DOCKER_HOST"
 _START_LIMIT_S = 60.0
 _STOP_LIMIT_S = 20.0
 _ROOM_BYTES = 3 * 2**30  # the images of the tests take well under one GiB
+# Short, since sockets are in it; a fresh folder is made there for each engine.
 _MEMORY = Path("/dev/shm")
+_DISK = Path("/var/tmp")
 _MADE_BY_DOCKERD = (Path("/run/docker/plugins"), Path("/run/docker"))  # whatever one tells it
 
 
@@ -80,7 +81,7 @@ class PrivateEngine:
         """Start the engine, new or as it was left by `stop`, and wait until it answers.
 
         Raises:
-            NoEngineError: It ended or did not answer; with the last lines of its log.
+            NoEngineError: It ended or did not answer; with the last line of its log.
         """
         for left in ("containerd.sock", "engine.sock", "dockerd.pid"):  # by a crash
             (self.folder / left).unlink(missing_ok=True)
@@ -134,7 +135,9 @@ class PrivateEngine:
             if ended is not None or time.monotonic() > deadline:
                 said = (self.folder / f"{name}.log").read_text(errors="replace").splitlines()
                 what = "does not answer" if ended is None else f"ended with status {ended}"
-                raise NoEngineError(f"{name} {what}; its log ends: " + " | ".join(said[-3:]))
+                raise NoEngineError(
+                    f"{name} {what}; its log ends: {said[-1] if said else '(empty)'}"
+                )
             time.sleep(0.02)
 
 
@@ -213,8 +216,7 @@ def ask(path: Path, method: str, what: str) -> bytes:
 
 
 def _storages() -> list[Storage]:
-    disk = Path(tempfile.gettempdir())
-    choices = [Storage(driver="overlay2", base=disk), Storage(driver="vfs", base=disk)]
+    choices = [Storage(driver=driver, base=_DISK) for driver in ("overlay2", "vfs")]
     if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM_BYTES:
         choices.insert(0, Storage(driver="overlay2", base=_MEMORY))
     return choices

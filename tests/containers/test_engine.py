@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,9 @@ from typing import Any
 
 import docker
 import pytest
-from tools.docker_engine import PrivateEngine, answers, private_engine
+from tools import docker_engine
+from tools.docker_engine import PrivateEngine, Storage, answers, private_engine
+from tools.docker_programs import NoEngineError
 
 from builders import wait_until
 from docker_images import TROUBLE, ensure_image, trouble_recipe
@@ -91,6 +94,34 @@ def test_nothing_is_left_of_an_engine_although_a_container_ignores_its_end() -> 
     assert not is_alive(pid)
 
 
+@pytest.fixture
+def base() -> Iterator[Path]:
+    """A folder for engines; `tmp_path` is too long for their sockets."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        yield Path(folder)
+
+
+def test_storage_that_does_not_work_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch, base: Path
+) -> None:
+    wanted = [Storage(driver="no-such-driver", base=base), Storage(driver="vfs", base=base)]
+    monkeypatch.setattr(docker_engine, "_storages", lambda: wanted)
+    with private_engine() as engine:
+        assert engine.storage == wanted[1]
+    assert list(base.iterdir()) == []
+
+
+def test_where_no_storage_works_the_engines_own_words_are_told(
+    monkeypatch: pytest.MonkeyPatch, base: Path
+) -> None:
+    wanted = [Storage(driver="no-such-driver", base=base)]
+    monkeypatch.setattr(docker_engine, "_storages", lambda: wanted)
+    told = r"no-such-driver in \S+: dockerd ended .*graphdriver"
+    with pytest.raises(NoEngineError, match=told), private_engine():
+        pass
+    assert list(base.iterdir()) == []
+
+
 def test_stopped_engine_does_not_answer_and_keeps_its_containers(
     own_docker_engine: PrivateEngine,
 ) -> None:
@@ -135,14 +166,17 @@ def test_owner_that_is_told_to_end_ends_its_engine() -> None:
         assert traces(folder) == []
 
 
-def test_command_runs_with_the_engine_that_the_environment_names(docker_engine: str) -> None:
+def test_command_runs_with_the_engine_that_the_environment_names(
+    request: pytest.FixtureRequest,
+) -> None:
+    host = request.getfixturevalue("docker_engine")
     tell = "import os, sys; print(os.environ['DOCKER_HOST']); sys.exit(3)"
     done = subprocess.run(
         (sys.executable, "-m", "tools.docker_engine", "run", "--", sys.executable, "-c", tell),
         cwd=ROOT,
-        env={**os.environ, "GPUSLICE_TEST_DOCKER_HOST": docker_engine},
+        env={**os.environ, "GPUSLICE_TEST_DOCKER_HOST": host},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stdout.strip()) == (3, docker_engine)
+    assert (done.returncode, done.stdout.strip()) == (3, host)
