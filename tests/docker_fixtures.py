@@ -67,6 +67,17 @@ def serving_image(docker_client: docker.DockerClient) -> str:
 
 
 @pytest.fixture(scope="session")
+def engine_with_our_image(
+    docker_engine: str, docker_client: docker.DockerClient, serving_image: str
+) -> str:
+    """The address of an engine that has the image which is used where nobody names one."""
+    from gpuslice.engines.images import OWN
+
+    docker_client.images.get(serving_image).tag(OWN)
+    return docker_engine
+
+
+@pytest.fixture(scope="session")
 def trouble_image(docker_client: docker.DockerClient) -> str:
     """The image with programs that behave badly: ``python3 TROUBLE VERB …``."""
     from docker_images import ensure_image, trouble_recipe

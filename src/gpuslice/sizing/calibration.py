@@ -64,7 +64,7 @@ def efficiency(engine: str, board_key: str) -> Efficiency:
     Raises:
         KeyError: The engine is not known.
     """
-    general = _general(engine)
+    general = general_efficiency(engine)
     found = [run for run in runs() if (run.engine, run.board) == (engine, board_key)]
     if not found:
         return general
@@ -77,12 +77,21 @@ def efficiency(engine: str, board_key: str) -> Efficiency:
 
 def estimated(run: Run, reached: Efficiency) -> float:
     """Estimate what a run measured, tokens per second, on its whole board."""
-    peaks = board(run.board).speed()
-    speed = SliceSpeed(
-        bytes_per_s=peaks.memory_gb_per_s * 1e9, flops_per_s=peaks.bf16_tflops * 1e12
-    )
-    made = estimate(run.work, speed, run.traffic, reached)
+    made = estimate(run.work, whole_board(run.board), run.traffic, reached)
     return (made.decode if run.decode else made.answers).likely
+
+
+def whole_board(board_key: str) -> SliceSpeed:
+    """Return the peaks of a whole board, where runs are measured.
+
+    Args:
+        board_key: Key of the board table.
+
+    Raises:
+        KeyError: There is no such board.
+    """
+    peaks = board(board_key).speed()
+    return SliceSpeed(bytes_per_s=peaks.memory_gb_per_s * 1e9, flops_per_s=peaks.bf16_tflops * 1e12)
 
 
 @cache
@@ -110,7 +119,15 @@ def _run(entry: Mapping[str, Any], works: Mapping[str, TokenWork]) -> Run:
     )
 
 
-def _general(engine: str) -> Efficiency:
+def general_efficiency(engine: str) -> Efficiency:
+    """Return what an engine reaches on boards where nobody has measured it.
+
+    Args:
+        engine: One of `engines`.
+
+    Raises:
+        KeyError: The engine is not known.
+    """
     known = _document()["engines"][engine]
     return Efficiency(
         memory_share=known["memory_share"],
