@@ -84,7 +84,7 @@ def test_a_token_is_found_where_the_library_finds_it(tmp_path: Path) -> None:
 
 def test_progress_is_that_of_all_layers_together() -> None:
     layer = {"status": "Downloading", "id": "a"}
-    events = [
+    events: list[dict[str, Any]] = [
         {"status": "Pulling from vllm/vllm-openai", "id": "v0.24.0"},
         layer | {"progressDetail": {"current": 500_000_000, "total": 2_000_000_000}},
         layer | {"id": "b", "progressDetail": {"current": 250_000_000, "total": 1_000_000_000}},
