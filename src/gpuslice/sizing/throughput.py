@@ -31,12 +31,15 @@ two phases Pope et al., "Efficiently Scaling Transformer Inference" (2022).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 from typing import Protocol
 
 from gpuslice.hardware.speed import BoardSpeed
 from gpuslice.model.geometry import Geometry, Profile
 
 _GIGA, _TERA = 1e9, 1e12
+_NEAREST = Context(prec=2, rounding=ROUND_HALF_EVEN)
+_DOWN, _UP = Context(prec=2, rounding=ROUND_FLOOR), Context(prec=2, rounding=ROUND_CEILING)
 
 
 class Work(Protocol):
@@ -145,14 +148,31 @@ class Range:
     @property
     def shown(self) -> float:
         """The estimate as it is written, and as plans count with it: with two digits."""
-        return _two_digits(self.likely)
+        return float(_NEAREST.create_decimal_from_float(self.likely))
+
+    @property
+    def least_percent(self) -> int:
+        """The least as a share of the likely, percent."""
+        return round(100 * self.low / self.likely) if self.likely else 100
+
+    @property
+    def shown_least(self) -> float:
+        """The least as it is written: of the estimate as that is written, rounded down."""
+        return rounded_down(Decimal(str(self.shown)) * self.least_percent / 100)
+
+    @property
+    def shown_most(self) -> float:
+        """The most as it is written: of the estimate as that is written, rounded up."""
+        percent = round(100 * self.high / self.likely) if self.likely else 100
+        return float(_UP.plus(Decimal(str(self.shown)) * percent / 100))
 
     def __str__(self) -> str:
-        """Write it, such as ``≈ 410 (300–520)``: more digits would be pretended."""
-        likely, low, high = (
-            f"{_two_digits(value):,.10g}" for value in (self.likely, self.low, self.high)
-        )
-        return f"≈ {likely} ({low}–{high})"
+        """Write it, such as ``≈ 410 (280–540)``: more digits would be pretended.
+
+        The ends are of the number that stands before them, so that whoever sums up what slices
+        give, and takes the same share of the sum, comes to the same.
+        """
+        return f"≈ {self.shown:,.10g} ({self.shown_least:,.10g}–{self.shown_most:,.10g})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,5 +264,6 @@ def _range(estimated: float, efficiency: Efficiency) -> Range:
     return Range(likely=likely, low=likely * efficiency.low, high=likely * efficiency.high)
 
 
-def _two_digits(value: float) -> float:
-    return float(f"{value:.2g}")
+def rounded_down(value: Decimal) -> float:
+    """Cut a number to two digits, as the least of a range is written everywhere."""
+    return float(_DOWN.plus(value))
