@@ -151,7 +151,7 @@ _ROWS = (
     _row(
         r"CUDA-capable device\(?s?\)? (?:is/are|are) busy or unavailable",
         "its GPU does not let it in",
-        "End the MPS daemon that has it, or its exclusive mode: `nvidia-smi -q -d COMPUTE` shows it.",
+        "End the MPS daemon or the exclusive mode that holds it (`nvidia-smi -q -d COMPUTE`).",
     ),
     _row(
         r"driver on your system is too old(?: \(found version (?P<found>\d{1,9})\))?"
