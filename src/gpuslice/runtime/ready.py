@@ -155,7 +155,7 @@ def _has(text: str, key: str) -> bool:
     """Tell whether a JSON object holds a list with something in it."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # a server may answer anything
         return False
     return isinstance(found, dict) and isinstance(found.get(key), list) and bool(found[key])
 
@@ -165,7 +165,7 @@ def _excerpt(text: str) -> str:
     try:
         found = json.loads(text)
         message = found["error"]["message"] if isinstance(found["error"], dict) else found["error"]
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         message = text
     shown = visible(" ".join(str(message).split()))[:_MOST_SHOWN]
     return f": {shown}" if shown else ""

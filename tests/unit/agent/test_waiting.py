@@ -165,12 +165,11 @@ def test_a_download_that_no_log_tells_of_is_told_and_is_a_sign_of_life(
     part = folder / "0c2d.incomplete"
     part.write_bytes(b"")
     noted: list[tuple[tuple[str, str], ...]] = []
-    note = waiting._Silence.note
-    monkeypatch.setattr(
-        waiting._Silence,
-        "note",
-        lambda self, signs, at: (noted.append(signs), note(self, signs, at)),
-    )
+
+    def keep(silence: object, signs: tuple[tuple[str, str], ...], waited_s: float) -> None:
+        noted.append(signs)
+
+    monkeypatch.setattr(waiting._Silence, "note", keep)
 
     def download_more() -> None:
         os.truncate(part, part.stat().st_size + 20_000_000)

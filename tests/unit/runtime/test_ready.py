@@ -207,3 +207,14 @@ def test_a_server_that_is_busy_has_refused_nothing(server: Scripted, status: int
     answer = ask(a_model_on(server.server_port))
     assert (answer.ready, answer.refused) == (False, False)
     assert answer.said.endswith(f"{status}: busy")
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_answer_that_is_nested_without_end_is_none(
+    server: Scripted, port: int, status: int
+) -> None:
+    """An error here would end the loop that looks after all the other servers."""
+    server.script["/v1/completions"] = (status, "[" * 60_000)
+    answer = ask(a_model_on(port, ready="completion"))
+    assert not answer.ready
+    assert answer.said.startswith(f"POST /v1/completions was answered with {status}: [[[")
