@@ -148,7 +148,8 @@ def _connect(host: str, port: int, timeout_s: float) -> http.client.HTTPConnecti
 def _failures() -> tuple[type[Exception], ...]:
     import http.client  # noqa: PLC0415 - loaded by `_connect` already
 
-    return (OSError, http.client.HTTPException)
+    # A chunk of negative length is a ValueError to http.client.
+    return (OSError, http.client.HTTPException, ValueError)
 
 
 def _has(text: str, key: str) -> bool:
