@@ -71,6 +71,11 @@ class ServeRequest:
     shared_gpu: str = ""
 
     @property
+    def allowed_mib(self) -> int:
+        """What the server may take, MiB: all of its device, or the limit where software shares it."""
+        return min(self.memory_limit_mib or self.slice_memory_mib, self.slice_memory_mib)
+
+    @property
     def listens_on(self) -> str:
         """Address to listen on: loopback, or all of a container's own, whose port is mapped."""
         return "0.0.0.0" if self.place is Place.CONTAINER else "127.0.0.1"  # noqa: S104 - its own
