@@ -2,15 +2,12 @@
 
     python -m benchmarks.fit measured.json [more.json …]
 
-Two steps, each a search over a grid, so that the same runs always give the same numbers:
-
-1. ``compute_share`` from prompts alone: nothing else is in them.
-2. ``memory_share`` and the fixed time of a step from decode alone, with that share of the
-   arithmetic. Small models tell the time of a step, large ones the share of the bandwidth.
+One number after the other takes the best of its grid while the others stand, round and round until
+none changes; so the same runs always give the same numbers. Small models tell the time of a step
+and of a prompt, large ones the shares of the peaks.
 
 What is made least is the sum of the squared logarithms of measured by estimated, so that twice and
 half count alike, and a model with ten times as many tokens a second counts no more than another.
-Whole answers take no part; how well they are met is the test of the fit.
 """
 
 from __future__ import annotations
@@ -18,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,8 +26,13 @@ from gpuslice.sizing.architecture import TokenWork
 from gpuslice.sizing.calibration import general_efficiency, whole_board
 from gpuslice.sizing.throughput import Efficiency, SliceSpeed
 
-_SHARES = tuple(n / 100 for n in range(30, 101))
-_STEPS_MS = tuple(n / 20 for n in range(101))
+_GRIDS = {
+    "memory_share": tuple(n / 100 for n in range(30, 101)),
+    "compute_share": tuple(n / 100 for n in range(30, 101)),
+    "step_s": tuple(n / 20_000 for n in range(101)),
+    "request_s": tuple(n / 2000 for n in range(61)),
+}
+_MOST_ROUNDS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,8 @@ def main() -> None:
             print(row(server.model, one))
     print(
         f"memory_share {found.memory_share}, compute_share {found.compute_share}, "
-        f"step_ms {found.step_s * 1000:g}; measured is {found.low:.2f} to {found.high:.2f} times "
+        f"step_ms {found.step_s * 1000:g}, request_ms {found.request_s * 1000:g}; "
+        f"measured is {found.low:.2f} to {found.high:.2f} times "
         "the estimate"
     )
 
@@ -84,38 +87,30 @@ def read(entry: dict[str, Any]) -> Measured:
 
 
 def fit(servers: Sequence[Measured], start: Efficiency) -> Efficiency:
-    """Find the shares and the step that fit best; ``low`` and ``high`` enclose every rate.
+    """Find the numbers that fit best; ``low`` and ``high`` enclose every rate.
 
     Args:
-        servers: What was measured; some prompts alone and some decode are among it.
-        start: Where nothing says otherwise.
+        servers: What was measured: prompts alone, decode and whole answers, of models unlike in
+            size, or the numbers cannot be told from one another.
+        start: Where the search begins.
     """
-    prefill = _best(
-        (replace(start, compute_share=share) for share in _SHARES),
-        lambda tried: _misfit(servers, tried, "prefill"),
-    )
-    found = _best(
-        (
-            replace(prefill, memory_share=share, step_s=step_ms / 1000)
-            for share in _SHARES
-            for step_ms in _STEPS_MS
-        ),
-        lambda tried: _misfit(servers, tried, "decode"),
-    )
+    found = start
+    for _ in range(_MOST_ROUNDS):
+        before = found
+        for name, grid in _GRIDS.items():
+            tried = [replace(found, **{name: value}) for value in grid]
+            found = min(tried, key=lambda each: _misfit(servers, each))
+        if found == before:
+            break
     ratios = [one.measured / one.likely for s in servers for one in s.compared(found)]
     return replace(found, low=min(ratios), high=max(ratios))
 
 
-def _best(tried: Iterable[Efficiency], misfit: Callable[[Efficiency], float]) -> Efficiency:
-    return min(tried, key=misfit)
-
-
-def _misfit(servers: Sequence[Measured], tried: Efficiency, what: str) -> float:
+def _misfit(servers: Sequence[Measured], tried: Efficiency) -> float:
     return sum(
         math.log(one.measured / one.likely) ** 2
         for server in servers
         for one in server.compared(tried)
-        if one.what == what
     )
 
 

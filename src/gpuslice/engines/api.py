@@ -72,7 +72,7 @@ class ServeRequest:
 
     @property
     def allowed_mib(self) -> int:
-        """What the server may take, MiB: all of its device, or the limit where software shares it."""
+        """What the server may take, MiB: all of its device, or less where software shares it."""
         return min(self.memory_limit_mib or self.slice_memory_mib, self.slice_memory_mib)
 
     @property

@@ -13,9 +13,10 @@ one step of decode takes the longer of the two sides of the roof, and a fixed ti
     step = max((weights(B) + B c kv) / bandwidth, B (flops + c attention) / arithmetic) + launch
 
 and the prompt of one request takes its arithmetic, or one reading of the weights where that is
-more. B requests of ``P`` prompt tokens and ``A`` answer tokens each are served in ``B prefill(P) +
-A step``, during which ``B A`` tokens are answered. That is pessimistic where an engine lets prompts
-ride along in steps of decode, which is part of the range below.
+more, and a fixed time for taking it in. B requests of ``P`` prompt tokens and ``A`` answer tokens
+each are served in ``B prefill(P) + A step``, during which ``B A`` tokens are answered. That is
+pessimistic where an engine lets prompts ride along in steps of decode, which is part of the range
+below.
 
 **A slice** has the share of the board's bandwidth that its memory slices are of the grid, and the
 share of the arithmetic that its SMs are of the board's. On an A100, 2g.20gb has 2/8 and 28/108.
@@ -116,6 +117,7 @@ class Efficiency:
         memory_share: Share of the bandwidth in decode, 0 to 1.
         compute_share: Share of the arithmetic in prefill, 0 to 1.
         step_s: Time of a step that is neither, seconds (launches, scheduling, sampling).
+        request_s: Time of a prompt that is neither, seconds (taking it in, cutting it up).
         scale: What measured runs gave, as a multiple of the estimate; 1 without any.
         low: The least it may be, as a multiple of the likely; at most 1.
         high: The most it may be; at least 1.
@@ -125,6 +127,7 @@ class Efficiency:
     memory_share: float
     compute_share: float
     step_s: float
+    request_s: float = 0.0
     scale: float = 1.0
     low: float
     high: float
@@ -239,13 +242,13 @@ def estimate(work: Work, speed: SliceSpeed, traffic: Traffic, efficiency: Effici
 
 
 def prefill_s(work: Work, speed: SliceSpeed, tokens: int, efficiency: Efficiency) -> float:
-    """How long the prompt of one request takes, seconds; its arithmetic, or reading the weights."""
+    """How long the prompt of one request takes, seconds: its work, and taking it in."""
     if not tokens:
         return 0.0
     flops = tokens * (work.flops_per_token + work.flops_per_context_token * tokens / 2)
     computing = flops / (speed.flops_per_s * efficiency.compute_share)
     reading = work.weight_bytes(tokens) / (speed.bytes_per_s * efficiency.memory_share)
-    return max(computing, reading)
+    return max(computing, reading) + efficiency.request_s
 
 
 def _reading_s(work: Work, speed: SliceSpeed, traffic: Traffic, efficiency: Efficiency) -> float:
