@@ -98,7 +98,8 @@ def fit(servers: Sequence[Measured], start: Efficiency) -> Efficiency:
     for _ in range(_MOST_ROUNDS):
         before = found
         for name, grid in _GRIDS.items():
-            tried = [replace(found, **{name: value}) for value in grid]
+            changes: list[dict[str, Any]] = [{name: value} for value in grid]
+            tried = [replace(found, **change) for change in changes]
             found = min(tried, key=lambda each: _misfit(servers, each))
         if found == before:
             break

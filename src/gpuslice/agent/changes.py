@@ -16,8 +16,9 @@ from gpuslice.agent.around import (
     hooks_around_undoing,
     make_up_for_hooks,
 )
-from gpuslice.agent.launches import lease_ports
+from gpuslice.agent.launches import images_of
 from gpuslice.agent.node import Node
+from gpuslice.agent.ports import lease_ports, metrics_port
 from gpuslice.agent.preflight import check_before
 from gpuslice.agent.refusing import check_others
 from gpuslice.agent.supervisor import Supervisor
@@ -26,7 +27,7 @@ from gpuslice.apply.record import Journal
 from gpuslice.apply.refusals import Refusal
 from gpuslice.apply.slices import Notebook, carry_out, undo
 from gpuslice.model.demand import ReplicaId
-from gpuslice.model.desired import Change, Hooks, PortLease, Record
+from gpuslice.model.desired import Change, Hooks, Record
 from gpuslice.model.event import Event, EventKind, Report
 from gpuslice.model.gpu import Observed, Slice
 from gpuslice.model.plan import Owned
@@ -40,7 +41,6 @@ from gpuslice.planner.ordering.steps import (
     describe,
     steps,
 )
-from gpuslice.runtime.ports import free_port
 
 
 def bring_up(
@@ -67,6 +67,7 @@ def bring_up(
     node = supervisor.node
     before = node.read_record()
     check_before(node, before, change, allow)
+    _fetch(node, change, report, check)
     todo, stack = steps(change.plan), change.desired.stack
     notebook = Notebook(node.store, before, allow=tuple(sorted(allow)), hooks=change.desired.hooks)
     record = replace(_record(before, change), owned=_staying(before, change))
@@ -77,7 +78,22 @@ def bring_up(
         created = carry_out(todo, node.driver, notebook, report, check, another=node.another_driver)
         record = replace(record, owned=(*record.owned, *_owned(stack, created)))
         node.store.write_record(record)
+        if todo:
+            node.runtime.slices_changed()
     wait_until_ready(supervisor, record, report, check)
+
+
+def _fetch(node: Node, change: Change, report: Report, check: Check) -> None:
+    """Bring the images of a change here: while nothing has been touched, and told as it goes."""
+    desired = change.desired
+    if desired.docker is None:
+        return
+
+    def tell(text: str) -> None:
+        check()
+        report(Event(kind=EventKind.WAIT, text=text))
+
+    node.runtime.fetch(images_of(desired), desired.docker, tell)
 
 
 def commit(supervisor: Supervisor) -> None:
@@ -109,6 +125,7 @@ def roll_back(supervisor: Supervisor, report: Report, allow: Collection[str] = (
         return False
     before = _of_this_boot(journal, node.driver.boot_id())
     _stop_unwanted(supervisor, before, report)
+    node.runtime.sweep()
     finish = _finishing(node, before)
     with hooks_around_undoing(node, journal, report):
         whole = replace(journal, before=before)
@@ -152,6 +169,7 @@ def take_down(
     hooks = record.desired.hooks if record.desired else Hooks()
     with hooks_around_going(node, hooks, going, report, stack):
         _stop(supervisor, node.runtime.list(), report)
+        node.runtime.sweep()
         node.machine.gateway_file.unlink(missing_ok=True)  # it holds keys
         if mig_off:  # so that a second run, when slices are forgotten, still knows which GPUs
             gpus = {owned.slice.gpu_uuid for owned in record.owned}
@@ -197,19 +215,14 @@ def leaving(record: Record, observed: Observed, *, slices: bool, mig_off: bool) 
 def _record(before: Record, change: Change) -> Record:
     replicas = tuple(seat.replica for seat in change.plan.seats)
     held = {lease.replica: lease.port for lease in before.ports}
-    taken = [*held.values(), change.desired.gateway.port]
-    fresh = {}
-    for replica in replicas:
-        if replica not in held:
-            fresh[replica] = free_port(taken)
-            taken.append(fresh[replica])
-    leases = lease_ports(replicas, held, fresh)
+    leases = lease_ports(change.desired, replicas, held)
+    taken = (change.desired.gateway.port,)
     enabled = tuple(s.gpu_uuid for s in steps(change.plan) if isinstance(s, EnableMig))
     return replace(
         before,
         desired=change.desired,
-        ports=tuple(PortLease(replica=r, port=p) for r, p in leases.items()),
-        gateway_metrics_port=before.gateway_metrics_port or free_port(taken),
+        ports=leases,
+        gateway_metrics_port=metrics_port(before.gateway_metrics_port, leases, taken),
         mig_enabled=tuple(sorted({*before.mig_enabled, *enabled})),
     )
 

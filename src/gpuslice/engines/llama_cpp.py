@@ -2,7 +2,8 @@
 
 Separate from the program for the wheel (``gpuslice.runtime.llama_cpp_server``): this room only
 describes. Where a request names a program, that is llama.cpp's own ``llama-server``, which a build
-for CUDA has; where it names none, our small program around the wheel's server is meant.
+for CUDA has; so is the entry point of an image that the user names. Where it names neither, our
+small program around the wheel's server is meant.
 
 - **Memory.** llama.cpp divides its context among its slots, so ``llama-server`` gets context ×
   parallel tokens. Every layer goes to the slice and fitting is off, so that a model that is too
@@ -15,6 +16,8 @@ Source: xllamacpp's README; llama.cpp's server README (``--metrics``, ``/health`
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from gpuslice.engines.api import ServeRequest
 from gpuslice.engines.arguments import merge_arguments, overruled, refuse_arguments
@@ -112,27 +115,31 @@ class LlamaCpp:
         Raises:
             StackError: The user's arguments or variables set what gpuslice has to set.
         """
-        refuse_variables(request, _SERVER_VARIABLES if request.program else _VARIABLES)
-        if request.program:
+        own_image = request.in_container and bool(request.surroundings.image)
+        own_server = bool(request.program) or own_image
+        refuse_variables(request, _SERVER_VARIABLES if own_server else _VARIABLES)
+        if own_server:
             refuse_arguments(request.replica, _long(request.args), _SERVER_RESERVED)
             flags, aliases = _server_flags(request), _ALIASES
-            program: tuple[str, ...] = (request.program, "--metrics")
+            program = (*filter(None, (request.program,)), "--metrics")
             environment = bind_environment(request, _SERVER_ENVIRONMENT)
         else:
             refuse_arguments(request.replica, request.args, _RESERVED)
             flags, aliases = _wheel_flags(request), {}
-            program = (self._python, "-m", PROGRAM)
+            program = ("python3" if request.in_container else self._python, "-m", PROGRAM)
             environment = bind_environment(request)
         arguments = merge_arguments(flags, request.args, aliases=aliases)
-        return bound_launch(
+        launch = bound_launch(
+            self.name,
             request,
             (*program, *arguments),
             environment,
-            by_hand=_by_hand(request),
             metrics=METRICS,
             kinds=GENERATING_OR_EMBEDDING,
             notes=overruled(request.replica, flags, request.args, _REASONS, aliases=aliases),
+            own_entrypoint=own_image and not request.program,
         )
+        return launch if launch.container else replace(launch, by_hand=_by_hand(request))
 
 
 def _long(arguments: tuple[str, ...]) -> tuple[str, ...]:

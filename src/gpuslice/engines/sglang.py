@@ -19,10 +19,9 @@ SGLang.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from fractions import Fraction
 
-from gpuslice.engines.api import Place, ServeRequest
+from gpuslice.engines.api import ServeRequest
 from gpuslice.engines.arguments import (
     merge_arguments,
     overruled,
@@ -30,7 +29,6 @@ from gpuslice.engines.arguments import (
     refuse_parallel,
 )
 from gpuslice.engines.bound import bound_launch
-from gpuslice.engines.by_hand import in_container
 from gpuslice.engines.environment import bind_environment
 from gpuslice.engines.memory import managed_share
 from gpuslice.engines.questions import GENERATING_OR_EMBEDDING
@@ -96,11 +94,12 @@ class Sglang:
         refuse_arguments(request.replica, request.args, _RESERVED)
         refuse_parallel(request.replica, request.args, _PARALLEL, aliases=_ALIASES)
         flags = _flags(request)
+        command = (request.program or PROGRAM, "serve", *_arguments(request))
         return bound_launch(
+            self.name,
             request,
-            (request.program or PROGRAM, "serve", *_arguments(request)),
+            command,
             bind_environment(request, _ENVIRONMENT),
-            by_hand=_by_hand(request),
             metrics=METRICS,
             kinds=GENERATING_OR_EMBEDDING,
             notes=overruled(request.replica, flags, request.args, _REASONS, aliases=_ALIASES),
@@ -116,11 +115,6 @@ def _arguments(request: ServeRequest) -> tuple[str, ...]:
     """Write all arguments; ours that has no value comes first, since it replaces nothing."""
     merged = merge_arguments(_flags(request), request.args, aliases=_ALIASES)
     return ("--enable-metrics", *merged)
-
-
-def _by_hand(request: ServeRequest) -> str:
-    inside = replace(request, place=Place.CONTAINER)
-    return in_container(request, "lmsysorg/sglang", ("sglang", "serve", *_arguments(inside)))
 
 
 def _flags(request: ServeRequest) -> tuple[tuple[str, str], ...]:

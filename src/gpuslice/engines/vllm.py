@@ -20,9 +20,7 @@ Source: docs.vllm.ai, "serve" and "Environment Variables"; the issues named abov
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from gpuslice.engines.api import Place, ServeRequest
+from gpuslice.engines.api import ServeRequest
 from gpuslice.engines.arguments import (
     Flags,
     merge_arguments,
@@ -32,7 +30,6 @@ from gpuslice.engines.arguments import (
     values_in,
 )
 from gpuslice.engines.bound import bound_launch
-from gpuslice.engines.by_hand import in_container
 from gpuslice.engines.environment import bind_environment, refuse_variables
 from gpuslice.engines.memory import managed_share
 from gpuslice.engines.questions import GENERATING_OR_EMBEDDING
@@ -100,11 +97,12 @@ class Vllm:
         refuse_variables(request, {"VLLM_API_KEY": _KEYS})
         flags = _flags(request)
         arguments = merge_arguments(flags, request.args, aliases=_ALIASES)
+        command = (request.program or PROGRAM, "serve", request.source, *arguments)
         return bound_launch(
+            self.name,
             request,
-            (request.program or PROGRAM, "serve", request.source, *arguments),
+            command,
             bind_environment(request, _ENVIRONMENT),
-            by_hand=_by_hand(request),
             metrics=METRICS,
             kinds=GENERATING_OR_EMBEDDING,
             notes=_notes(request, flags),
@@ -119,12 +117,6 @@ def batched_tokens(context_tokens: int, concurrency: int) -> int:
     """
     step = min(max(context_tokens, _BATCHED_TOKENS[0]), _BATCHED_TOKENS[-1])
     return max(step, concurrency)
-
-
-def _by_hand(request: ServeRequest) -> str:
-    inside = replace(request, place=Place.CONTAINER)
-    arguments = merge_arguments(_flags(inside), request.args, aliases=_ALIASES)
-    return in_container(request, "vllm/vllm-openai", ("--model", request.source, *arguments))
 
 
 def _notes(request: ServeRequest, flags: Flags) -> tuple[str, ...]:

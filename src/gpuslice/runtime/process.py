@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from gpuslice.errors import RuntimeFailure
+from gpuslice.model.desired import DesiredDocker
 from gpuslice.model.machine import Machine
 from gpuslice.model.server import Launch, RunningServer
 from gpuslice.runtime.clock import Clock
@@ -104,6 +105,17 @@ class ProcessRuntime:
     def rotate_logs(self) -> None:
         """Turn over logs that have grown too large; see `Runtime.rotate_logs`."""
         self._logs.rotate()
+
+    def fetch(
+        self, images: Collection[str], engine: DesiredDocker, tell: Callable[[str], None]
+    ) -> None:
+        """Nothing to do: programs are installed by their users; see `Runtime.fetch`."""
+
+    def slices_changed(self) -> None:
+        """Nothing to do: a process names its slice itself; see `Runtime.slices_changed`."""
+
+    def sweep(self) -> None:
+        """Nothing to do: the kernel sweeps; see `Runtime.sweep`."""
 
     def _named(self, name: str) -> RunningServer | None:
         return next((server for server in self.list() if server.name == name), None)

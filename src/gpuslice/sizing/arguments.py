@@ -26,6 +26,7 @@ _CACHE = ("--kv-cache-dtype",)
 _ADAPTERS = ("--lora-modules", "--lora-paths")
 _DRAFT = ("--speculative-model", "--speculative-draft-model-path")
 _DRAFT_SETTINGS = ("--speculative-config",)
+_PREFIXES = "--enable-prefix-caching"
 _STRETCHED = ("--hf-overrides", "--rope-scaling", "--json-model-override-args")
 _NUMBER = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[kKmM]?)")
 _UNITS = {"": 1, "k": 1000, "K": 1024, "m": 1000**2, "M": 1024**2}
@@ -64,6 +65,7 @@ def asked_with(load: Load, arguments: Sequence[str]) -> Asked:
         step_tokens=_number(_first(given, _STEP)) or load.step_tokens,
         fraction=_share(_first(given, _SHARE)) or load.fraction,
         cache=CacheType.FP8 if cache.startswith("fp8") else load.cache,
+        states=2 if _PREFIXES in given else load.states,
     )
     return Asked(
         load=changed,

@@ -33,6 +33,7 @@ Source: vLLM documentation, ``gpu_memory_utilization`` and "Hybrid KV Cache Mana
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from gpuslice.sizing.architecture import Architecture, CacheType, Keeps, Layers
@@ -58,6 +59,7 @@ _LLAMA_CONTEXT_BLOCK = 256
 _VLLM_BLOCK = 16
 _VLLM_FIXED_MIB = 360
 _SGLANG_BESIDE_MIB = 640 + 256
+_STORED = "every tensor as it is stored"
 _VLLM_MIB_PER_1024_STEP_TOKENS = 154  # where the width is unknown: the most that was measured
 
 
@@ -101,12 +103,15 @@ def estimate_llama_cpp(model: ModelShape, load: Load) -> Sized:
     """Size a llama.cpp server; see the module's text for the rule."""
     context = _rounded(load.context_tokens, _LLAMA_CONTEXT_BLOCK)
     one = model.architecture.sequence_bytes(
-        context, step_tokens=LLAMA_STEP_TOKENS, cache=load.cache
+        context,
+        step_tokens=LLAMA_STEP_TOKENS,
+        cache=load.cache,
+        block_tokens=_LLAMA_CONTEXT_BLOCK,
     )
     buffers = LLAMA_STEP_TOKENS * (4 * model.architecture.vocabulary + 2 * context)
     buffers_rule = "logits of a step of 512 tokens in 32 bits, and a mask of 512 × context"
     parts = (
-        *_weight_parts(model.weights, halved=0),
+        *_stored_parts(model.weights),
         *_beside_parts(load),
         _kv_part(model.architecture, load, one, context),
         Part(name="buffers", memory_mib=_mib(buffers), rule=buffers_rule),
@@ -124,7 +129,7 @@ def estimate_vllm(model: ModelShape, load: Load) -> Sized:
     step = load.step_tokens or vllm_step_tokens(load.context_tokens, load.concurrency)
     cache, one = _grouped_cache(model, load, step)
     activations = _activations_part(model.architecture, step, load.concurrency)
-    managed = (*_in_16_bits(model.weights), *_beside_parts(load), cache, activations)
+    managed = (*_loaded_parts(model.weights), *_beside_parts(load), cache, activations)
     rule = f"CUDA context, graphs and NCCL, {VLLM_BESIDE_MIB} MiB at least, outside the fraction"
     return _managed("vLLM", managed, load, one, (VLLM_BESIDE_MIB, rule))
 
@@ -137,7 +142,7 @@ def estimate_sglang(model: ModelShape, load: Load) -> Sized:
     told = _SGLANG_BESIDE_MIB + _VLLM_MIB_PER_1024_STEP_TOKENS * step // 1024
     least = max(told, activations.memory_mib + VLLM_BESIDE_MIB)
     rule = f"activations ({activations.rule}), CUDA context and graphs, outside the fraction"
-    managed = (*_in_16_bits(model.weights), *_beside_parts(load), cache)
+    managed = (*_loaded_parts(model.weights), *_beside_parts(load), cache)
     return _managed("SGLang", managed, load, one, (least, rule))
 
 
@@ -163,17 +168,51 @@ def vllm_step_tokens(context_tokens: int, concurrency: int) -> int:
     return max(min(max(context_tokens, 2048), 8192), concurrency)
 
 
-def _in_16_bits(weights: Weights) -> tuple[Part, ...]:
-    return _weight_parts(weights, halved=weights.halved_bytes)
+def _stored_parts(weights: Weights) -> tuple[Part, ...]:
+    return _weight_parts([(part.kind, part.bytes) for part in weights.parts], _STORED)
+
+
+def _loaded_parts(weights: Weights) -> tuple[Part, ...]:
+    """Weights as vLLM and SGLang hold them, which is not always as they are stored."""
+    changed = {"fp32": -weights.halved_bytes, "MXFP4": weights.padded_bytes}
+    rule = _STORED
+    if weights.halved_bytes:
+        rule += ", but matrices of 32 bits in 16, as vLLM holds them"
+    if weights.padded_bytes:
+        rule += ", experts padded to 256 for their kernels"
+    rows = [(part.kind, part.bytes + changed.get(part.kind, 0)) for part in weights.parts]
+    return _weight_parts(rows, rule)
 
 
 def _grouped_cache(model: ModelShape, load: Load, step: int) -> tuple[Part, int]:
     """The line of the cache, and the bytes of one request, in an engine that works in groups."""
-    layers, block = _grouped(model.architecture.layers, load.cache)
-    grouped = replace(model.architecture, layers=layers)
+    layers, block = _grouped(_with_whole_chunks(model.architecture.layers), load.cache)
+    held = tuple(replace(part, state_bytes=load.states * part.state_bytes) for part in layers)
+    grouped = replace(model.architecture, layers=held)
     context = _rounded(load.context_tokens, block)
-    one = grouped.sequence_bytes(context, step_tokens=step, cache=load.cache)
+    one = grouped.sequence_bytes(
+        context, step_tokens=step + block, cache=load.cache, block_tokens=block
+    )
     return _kv_part(grouped, load, one, context), one
+
+
+def _with_whole_chunks(layers: tuple[Layers, ...]) -> tuple[Layers, ...]:
+    """Let layers that attend in chunks keep the whole context, beside those that need it.
+
+    vLLM holds chunks as full attention unless an environment variable says otherwise, because its
+    groups make them slower; SGLang is taken to do the same.
+
+    Source: vLLM, ``VllmConfig``: "There is a latency regression when using chunked local attention
+    with the hybrid KV cache manager. Disabling it, by default."
+    """
+    whole = tuple(
+        replace(part, keeps=Keeps.FULL, tokens=0) if part.keeps is Keeps.CHUNK else part
+        for part in layers
+    )
+    counts = Counter[Layers]()
+    for part in whole:
+        counts[replace(part, count=1)] += part.count
+    return tuple(replace(part, count=count) for part, count in counts.items())
 
 
 def _activations_part(architecture: Architecture, step: int, concurrency: int) -> Part:
@@ -220,20 +259,14 @@ def _state_block(layers: list[Layers], cache: CacheType) -> int:
     return _rounded(math.ceil(state / a_token), _VLLM_BLOCK) if state and a_token else 0
 
 
-def _weight_parts(weights: Weights, *, halved: int) -> tuple[Part, ...]:
+def _weight_parts(rows: list[tuple[str, int]], rule: str) -> tuple[Part, ...]:
     """Give each type of weights a line; small ones share the last."""
-    if not weights.parts:
+    if not rows:
         return (Part(name="weights", memory_mib=0),)
-    rows = [(part.kind, part.bytes) for part in weights.parts]
-    if halved:
-        rows = [(k, size - halved if k == "fp32" else size) for k, size in rows]
     large = [row for row in rows if row[1] >= MIB] or rows[:1]
     rest = sum(size for _, size in rows) - sum(size for _, size in large)
     first, *others = ((kind, size) for kind, size in large)
     lines = [(first[0], first[1] + rest), *others]
-    rule = "every tensor as it is stored"
-    if halved:
-        rule = "every tensor as it is stored, but matrices of 32 bits in 16, as vLLM holds them"
     return tuple(
         Part(name=f"weights, {kind}", memory_mib=_mib(size), rule=rule) for kind, size in lines
     )

@@ -41,6 +41,8 @@ class Load:
             and bytes of each.
         step_tokens: Tokens of one step; 0 for as many as the engine is told by gpuslice.
         fraction: Share of the slice that the engine may manage; 0 for what gpuslice tells it.
+        states: Constant states that are held for one request; vLLM with prefix caching holds two,
+            one of them to go on from.
     """
 
     context_tokens: int
@@ -49,3 +51,4 @@ class Load:
     beside: tuple[tuple[str, int], ...] = ()
     step_tokens: int = 0
     fraction: float = 0.0
+    states: int = 1

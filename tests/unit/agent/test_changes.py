@@ -7,7 +7,7 @@ each that was started or stopped.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -22,7 +22,7 @@ from gpuslice.agent.node import Node
 from gpuslice.agent.reconcile import Start
 from gpuslice.agent.supervisor import Supervisor
 from gpuslice.errors import DriverError, GpuLostError, MigModeChangeError
-from gpuslice.model.desired import Change
+from gpuslice.model.desired import Change, DesiredDocker
 from gpuslice.model.event import Event
 from gpuslice.model.gpu import GpuProcess
 from gpuslice.model.server import Launch, RunningServer
@@ -68,6 +68,17 @@ class ServersInMemory:
 
     def rotate_logs(self) -> None:
         """There are no logs."""
+
+    def fetch(
+        self, images: Collection[str], engine: DesiredDocker, tell: Callable[[str], None]
+    ) -> None:
+        """There are no images."""
+
+    def slices_changed(self) -> None:
+        """Nobody has to be told."""
+
+    def sweep(self) -> None:
+        """Nothing is left behind."""
 
     def pids(self) -> dict[str, int]:
         return {name: server.pid for name, server in self.running.items()}

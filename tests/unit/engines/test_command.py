@@ -11,7 +11,8 @@ def test_every_placeholder_is_filled() -> None:
     template = " ".join(f"{name}={{{name}}}" for name in PLACEHOLDERS)
     assert fill(template, a_serve_request()) == (
         "port=20001 model=Qwen/Qwen3-4B memory_mib=19968 "
-        "uuid=MIG-0f0e0d0c-1111-5222-8333-444455556666 name=chat context_tokens=8192 concurrency=8"
+        "uuid=MIG-0f0e0d0c-1111-5222-8333-444455556666 name=chat context_tokens=8192 concurrency=8 "
+        "host=127.0.0.1"
     )
 
 

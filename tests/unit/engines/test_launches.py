@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from builders import a_serve_request
-from gpuslice.engines.api import Place, ServeRequest
+from gpuslice.engines.api import Place, ServeRequest, Surroundings
 from gpuslice.engines.catalogue import ENGINE_NAMES, engine_named
 from gpuslice.errors import StackError
 from gpuslice.model.demand import ReplicaId
-from gpuslice.model.server import Launch
+from gpuslice.model.server import HandIn, Launch, Network
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "launches"
+
+IN_AN_IMAGE = Surroundings(image="acme/serve:1.2")
 
 CASES: dict[str, tuple[str, ServeRequest]] = {
     "vllm-plain": ("vllm", a_serve_request()),
@@ -56,6 +58,50 @@ CASES: dict[str, tuple[str, ServeRequest]] = {
         ),
     ),
     "sglang-in-a-container": ("sglang", a_serve_request(place=Place.CONTAINER)),
+    "vllm-from-the-hub-by-cdi": (
+        "vllm",
+        a_serve_request(
+            place=Place.CONTAINER,
+            surroundings=Surroundings(
+                hand_in=HandIn.CDI,
+                cache="/home/alice/.cache/huggingface",
+                user="1000:0",
+                token=True,
+                memory_mib=65_536,
+                labels=(("gpuslice.profile", "2g.20gb"),),
+            ),
+        ),
+    ),
+    "llama-cpp-in-a-container-on-a-simulated-gpu": (
+        "llama.cpp",
+        a_serve_request(
+            source="/models/small.gguf",
+            place=Place.CONTAINER,
+            surroundings=Surroundings(
+                network=Network.HOST,
+                hand_in=HandIn.NONE,
+                folders=("/models/small.gguf",),
+                memory_mib=19_968,
+            ),
+        ),
+    ),
+    "llama-server-of-the-users-image": (
+        "llama.cpp",
+        a_serve_request(
+            source="/models/small.gguf",
+            place=Place.CONTAINER,
+            surroundings=Surroundings(image="llama:cuda", folders=("/models/small.gguf",)),
+        ),
+    ),
+    "command-in-a-container": (
+        "command",
+        a_serve_request(
+            source="/models/tiny",
+            command=("serve", "--host", "{host}", "--port", "{port}"),
+            place=Place.CONTAINER,
+            surroundings=Surroundings(image="acme/serve:1.2"),
+        ),
+    ),
     "vllm-long-context": ("vllm", a_serve_request(context_tokens=131_072, concurrency=2)),
     "vllm-many-small-requests": ("vllm", a_serve_request(context_tokens=512, concurrency=4096)),
     "llama-cpp-plain": ("llama.cpp", a_serve_request(source="/models/small.gguf")),
@@ -97,12 +143,6 @@ CASES: dict[str, tuple[str, ServeRequest]] = {
         "sglang",
         a_serve_request(
             slice_memory_mib=81_920, memory_limit_mib=20_480, shared_gpu="GPU-1", slice_uuid="GPU-1"
-        ),
-    ),
-    "command-in-a-container": (
-        "command",
-        a_serve_request(
-            command=("my-server", "{port}", "{model}", "{uuid}"), place=Place.CONTAINER
         ),
     ),
     "command-that-chats": (
@@ -192,9 +232,31 @@ def test_a_server_is_replaced_when_its_slice_changes() -> None:
     assert here == engine.launch(a_serve_request())
 
 
+def test_a_container_without_an_image_is_refused() -> None:
+    request = a_serve_request(command=("serve",), place=Place.CONTAINER)
+    with pytest.raises(StackError, match="needs an image") as caught:
+        engine_named("command", python="python").launch(request)
+    assert "image:" in caught.value.hint
+
+
+def test_a_container_is_replaced_when_anything_around_it_changes() -> None:
+    engine = engine_named("vllm", python="python")
+    hashes = {
+        engine.launch(a_serve_request(place=Place.CONTAINER, surroundings=around)).config_hash
+        for around in (
+            Surroundings(),
+            Surroundings(image="vllm/vllm-openai:v0.25.0"),
+            Surroundings(memory_mib=1024),
+            Surroundings(network=Network.HOST),
+            Surroundings(labels=(("gpuslice.gpu-instance", "7"),)),
+        )
+    }
+    assert len(hashes) == 5
+
+
 @pytest.mark.parametrize("name", ENGINE_NAMES)
 def test_a_container_is_shown_its_slice_by_the_toolkit_alone(name: str) -> None:
-    request = a_serve_request(command=("serve",), place=Place.CONTAINER)
+    request = a_serve_request(command=("serve",), place=Place.CONTAINER, surroundings=IN_AN_IMAGE)
     environment = dict(engine_named(name, python="python").launch(request).environment)
     assert "CUDA_VISIBLE_DEVICES" not in environment
     assert environment["NVIDIA_VISIBLE_DEVICES"] == request.slice_uuid

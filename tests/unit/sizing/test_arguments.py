@@ -14,7 +14,7 @@ LOAD = Load(context_tokens=4096, concurrency=4)
 def changed(*arguments: str) -> dict[str, Any]:
     """What arguments change about the load, by name."""
     load = asked_with(LOAD, arguments).load
-    names = ("context_tokens", "concurrency", "step_tokens", "fraction", "cache")
+    names = ("context_tokens", "concurrency", "step_tokens", "fraction", "cache", "states")
     return {n: getattr(load, n) for n in names if getattr(load, n) != getattr(LOAD, n)}
 
 
@@ -22,7 +22,8 @@ def changed(*arguments: str) -> dict[str, Any]:
     ("arguments", "expected"),
     [
         ((), {}),
-        (("--enable-prefix-caching",), {}),
+        (("--enable-prefix-caching",), {"states": 2}),
+        (("--enable-chunked-prefill",), {}),
         (("--max-model-len", "8192"), {"context_tokens": 8192}),
         (("--max_model_len=8k",), {"context_tokens": 8000}),
         (("--max-model-len", "8K"), {"context_tokens": 8192}),

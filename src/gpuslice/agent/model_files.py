@@ -1,0 +1,112 @@
+"""Which files of the machine a model's container has to see, and as whom it can read them.
+
+Separate because it looks at the disk, once, when a stack comes up; what it finds is written down
+with the stack, so that a later look gives no other container.
+
+A container of ours has no capabilities, so even its root reads only what its user may read. Where
+everybody may, it runs as the user its image is made for; else as the owner of the files.
+
+Links are followed: the folders of the hub's cache hold nothing but links into a folder beside them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_PART = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
+# An absolute path inside an argument: --lora-modules=a=/adapters/a, or {"model": "/models/draft"}.
+_PATHS = re.compile(r"/[^\s\"',:=\[\]{}]+")
+_MOST_ENTRIES = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFiles:
+    """What the container of a model sees.
+
+    Attributes:
+        reads: Files and folders, by path; none inside another.
+        user: ``uid:gid`` it has to run as, "" where any user will do.
+    """
+
+    reads: tuple[str, ...] = ()
+    user: str = ""
+
+
+def files_of(source: str, args: Iterable[str], cache: str) -> ModelFiles:
+    """Say what the container of a model has to see, and as whom.
+
+    Args:
+        source: Hub name, or absolute path of a folder or file; "" where there is none.
+        args: The user's arguments, in which adapters and draft models may be named by path.
+        cache: Folder in which the hub's library keeps models.
+    """
+    named = (path for arg in args for path in _PATHS.findall(arg))
+    wanted = [source, *named] if source.startswith("/") else list(named)
+    reads = _outermost(found for path in wanted for found in _with_links(Path(path)))
+    if source and not source.startswith("/"):
+        return ModelFiles(reads=reads, user=_writer_of(Path(cache)))
+    return ModelFiles(reads=reads, user=_reader_of(reads))
+
+
+def _with_links(path: Path) -> Iterator[Path]:
+    """List a path and the folders that links in it lead to; nothing where it does not exist."""
+    if not path.exists():
+        return
+    whole = path.parent if path.is_file() and _PART.search(path.name) else path
+    yield whole
+    for entry in _inside(whole):
+        if entry.is_symlink() and entry.exists():
+            target = entry.resolve()
+            if not target.is_relative_to(whole.resolve()):
+                yield target.parent
+
+
+def _outermost(paths: Iterable[Path]) -> tuple[str, ...]:
+    """Leave out what lies inside another, and mentions of the machine's own folders."""
+    every = set(paths)
+    kept = (path for path in every if not any(other in every for other in path.parents))
+    return tuple(sorted(str(path) for path in kept if len(path.parts) > 2))
+
+
+def _reader_of(reads: Iterable[str]) -> str:
+    for path in map(Path, reads):
+        for entry in (path, *_inside(path)):
+            found = _stat(entry)
+            if found is not None and not _everybody_reads(found):
+                return f"{found.st_uid}:{found.st_gid}"
+    return ""
+
+
+def _writer_of(cache: Path) -> str:
+    """Say who may write a folder, or would own it when it is made.
+
+    Group 0, because images that are made for any user let that group write their own folders.
+    """
+    found = _stat(cache)
+    return f"{found.st_uid if found else os.geteuid()}:0"
+
+
+def _inside(path: Path) -> Iterator[Path]:
+    if not path.is_dir():
+        return
+    for number, entry in enumerate(path.rglob("*")):
+        if number >= _MOST_ENTRIES:
+            return
+        yield entry
+
+
+def _everybody_reads(found: os.stat_result) -> bool:
+    needed = stat.S_IROTH | (stat.S_IXOTH if stat.S_ISDIR(found.st_mode) else 0)
+    return found.st_mode & needed == needed
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None
