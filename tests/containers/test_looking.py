@@ -11,11 +11,14 @@ import pytest
 from tools.docker_engine import PrivateEngine
 
 from docker_images import TROUBLE
+from gpuslice.agent.doctor import examine
+from gpuslice.agent.findings import good
 from gpuslice.errors import DockerUnavailableError
 from gpuslice.runtime.docker.engine import Engine
 from gpuslice.runtime.docker.facts import read_facts
 from gpuslice.runtime.docker.labels import MACHINE
 from gpuslice.runtime.docker.looking import architectures, names_taken
+from machines import a_machine
 
 pytestmark = [pytest.mark.docker]
 
@@ -46,6 +49,14 @@ def test_an_engine_that_was_stopped_is_told_from_one_that_runs(
         read_facts(own_docker_engine.host)
     own_docker_engine.start()
     read_facts(own_docker_engine.host)
+
+
+def test_the_doctor_looks_at_the_engine(
+    docker_engine: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", docker_engine)
+    found = [f for f in examine(a_machine(tmp_path)) if f.subject == "Docker"]
+    assert found[0] == good("Docker", f"engine {read_facts().version}")
 
 
 def test_images_are_told_with_the_machine_they_are_made_for(
