@@ -53,6 +53,15 @@ Cache = Annotated[
         help="Element type of the KV cache: f16 (also bf16), fp8, or for llama.cpp q8_0, q4_0.",
     ),
 ]
+Quantization = Annotated[
+    str,
+    typer.Option(
+        "--quantization",
+        metavar="METHOD",
+        help="Quantize weights that are stored unpacked while they are loaded, as the engine's "
+        "argument of this name does: fp8, bitsandbytes …",
+    ),
+]
 Boards = Annotated[
     list[str] | None,
     typer.Option(
@@ -99,6 +108,7 @@ def size(  # noqa: PLR0913 - one parameter for each option
     concurrency: Concurrency = 4,
     engine: EngineOption = "",
     cache: Cache = "f16",
+    quantization: Quantization = "",
     board: Boards = None,
     adapter: Adapters = None,
     draft: Draft = "",
@@ -115,21 +125,36 @@ def size(  # noqa: PLR0913 - one parameter for each option
     boards = _known_boards(board)
     chosen = engine or ("llama.cpp" if model.lower().endswith(".gguf") else "vllm")
     load = _load(context_tokens, concurrency, cache)
-    answer = _answer(model, chosen, load, adapter or [], draft, boards)
+    shape = _read(model, chosen, quantization)
+    answer = _answer(model, chosen, shape, load, adapter or [], draft, boards)
     if as_json:
         print_json(size_json(answer))
     else:
         out().print(size_view(answer))
 
 
+def _read(source: str, engine: str, quantization: str) -> ModelShape:
+    from gpuslice.sizing.on_the_fly import ON_THE_FLY
+    from gpuslice.sizing.size import read_model
+
+    if quantization and quantization not in ON_THE_FLY:
+        message = f"{quantization!r} is not done while loading; known are {', '.join(ON_THE_FLY)}."
+        raise typer.BadParameter(message, param_hint="--quantization")
+    return read_model(_resolved(source), engine, quantization=quantization)
+
+
 def _answer(
-    source: str, engine: str, load: Load, adapters: list[str], draft: str, boards: list[str]
+    source: str,
+    engine: str,
+    model: ModelShape,
+    load: Load,
+    adapters: list[str],
+    draft: str,
+    boards: list[str],
 ) -> Answer:
     from gpuslice.sizing.fitting import fit_boards
-    from gpuslice.sizing.size import estimate_of, read_model, size_shape, with_company
+    from gpuslice.sizing.size import estimate_of, size_shape, with_company
 
-    path = _resolved(source)
-    model = read_model(path, engine)
     size_shape(model, load, engine=engine, source=source)  # refuses what cannot be, before more
     load = with_company(load, adapters, draft, engine=engine, folder=Path.cwd())
     need = partial(estimate_of(engine), model)

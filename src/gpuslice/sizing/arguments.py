@@ -26,7 +26,10 @@ _CACHE = ("--kv-cache-dtype",)
 _ADAPTERS = ("--lora-modules", "--lora-paths")
 _DRAFT = ("--speculative-model", "--speculative-draft-model-path")
 _DRAFT_SETTINGS = ("--speculative-config",)
+_QUANTIZATION = ("--quantization", "-q")
+_REVISION = ("--revision",)
 _STRETCHED = ("--hf-overrides", "--rope-scaling", "--json-model-override-args")
+_SHORT = frozenset({"-q"})
 _NUMBER = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[kKmM]?)")
 _UNITS = {"": 1, "k": 1000, "K": 1024, "m": 1000**2, "M": 1024**2}
 
@@ -40,12 +43,17 @@ class Asked:
         adapters: Sources of LoRA adapters, as written.
         draft: Source of the draft model, as written; "" for none.
         stretched: True where the arguments change how long a context the model takes.
+        quantization: What the weights are quantized to while they are loaded, as written; "" for
+            not.
+        revision: Branch, tag or commit of a model on the hub; "" for its main branch.
     """
 
     load: Load
     adapters: tuple[str, ...] = ()
     draft: str = ""
     stretched: bool = False
+    quantization: str = ""
+    revision: str = ""
 
 
 def asked_with(load: Load, arguments: Sequence[str]) -> Asked:
@@ -70,6 +78,8 @@ def asked_with(load: Load, arguments: Sequence[str]) -> Asked:
         adapters=tuple(_adapters(given)),
         draft=_draft(given),
         stretched=any(flag in given for flag in _STRETCHED),
+        quantization=_first(given, _QUANTIZATION),
+        revision=_first(given, _REVISION),
     )
 
 
@@ -77,7 +87,7 @@ def _flags(arguments: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Pair each flag with the values behind it, up to the next flag."""
     flag, values = "", list[str]()
     for argument in arguments:
-        if not argument.startswith("--"):
+        if not argument.startswith("--") and argument not in _SHORT:
             values.append(argument)
             continue
         if flag:

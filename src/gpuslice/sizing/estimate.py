@@ -36,6 +36,7 @@ import math
 from dataclasses import dataclass, replace
 
 from gpuslice.sizing.architecture import Architecture, CacheType, Keeps, Layers
+from gpuslice.sizing.on_the_fly import held_at_once
 from gpuslice.sizing.shape import Load, ModelShape
 from gpuslice.sizing.weights import Weights
 
@@ -138,7 +139,26 @@ def estimate_sglang(model: ModelShape, load: Load) -> Sized:
     least = max(told, activations.memory_mib + VLLM_BESIDE_MIB)
     rule = f"activations ({activations.rule}), CUDA context and graphs, outside the fraction"
     managed = (*_in_16_bits(model.weights), *_beside_parts(load), cache)
-    return _managed("SGLang", managed, load, one, (least, rule))
+    sized = _managed("SGLang", managed, load, one, (least, rule))
+    return _with_room_to_load(sized, model.weights)
+
+
+def _with_room_to_load(sized: Sized, weights: Weights) -> Sized:
+    """Ask for a slice that holds the stored weights, where all are loaded before one is packed."""
+    if not held_at_once("sglang", weights.quantization):
+        return sized
+    missing = _mib(weights.stored_bytes) + VLLM_BESIDE_MIB - sized.memory_mib
+    if missing <= 0:
+        return sized
+    last = sized.parts[-1]
+    rule = f"{last.rule}; {_mib(weights.stored_bytes):,} MiB before SGLang quantizes them"
+    wider = replace(last, memory_mib=last.memory_mib + missing, rule=rule)
+    return _sized(
+        (*sized.parts[:-1], wider),
+        cache_bytes=sized.cache_bytes,
+        fraction=sized.fraction,
+        beside_mib=sized.beside_mib,
+    )
 
 
 def _managed(
@@ -231,12 +251,25 @@ def _weight_parts(weights: Weights, *, halved: int) -> tuple[Part, ...]:
     rest = sum(size for _, size in rows) - sum(size for _, size in large)
     first, *others = ((kind, size) for kind, size in large)
     lines = [(first[0], first[1] + rest), *others]
-    rule = "every tensor as it is stored"
-    if halved:
-        rule = "every tensor as it is stored, but matrices of 32 bits in 16, as vLLM holds them"
     return tuple(
-        Part(name=f"weights, {kind}", memory_mib=_mib(size), rule=rule) for kind, size in lines
+        Part(
+            name=f"weights, {kind}",
+            memory_mib=_mib(size),
+            rule=_weights_rule(weights, kind, halved),
+        )
+        for kind, size in lines
     )
+
+
+def _weights_rule(weights: Weights, kind: str, halved: int) -> str:
+    if weights.quantization and kind.startswith(("fp8", "bitsandbytes")):
+        return (
+            f"linear layers, quantized while loading, with scales; all weights took "
+            f"{_mib(weights.stored_bytes):,} MiB before"
+        )
+    if halved:
+        return "every tensor as it is stored, but matrices of 32 bits in 16, as vLLM holds them"
+    return "every tensor as it is stored"
 
 
 def _beside_parts(load: Load) -> tuple[Part, ...]:

@@ -122,8 +122,8 @@ def quantization_remark(method: str, generation: Generation) -> str:
         return "NVFP4 arithmetic begins with Blackwell: weights stay packed, computed in 16 bits"
     if method in {"fp8", "fbgemm_fp8"} and generation is Generation.AMPERE:
         return "no fp8 arithmetic on Ampere: weights stay in fp8, computed in 16 bits"
-    if method == "mxfp4" and generation is Generation.AMPERE:
-        return "no MXFP4 arithmetic on Ampere: weights stay packed, computed in 16 bits"
+    if method == "mxfp4" and generation is not Generation.BLACKWELL:
+        return "MXFP4 arithmetic begins with Blackwell: weights stay packed, computed in 16 bits"
     return ""
 
 

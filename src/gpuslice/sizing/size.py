@@ -18,6 +18,7 @@ from gpuslice.sizing.estimate import Sized, estimate_llama_cpp, estimate_sglang,
 from gpuslice.sizing.gguf import read_gguf
 from gpuslice.sizing.gguf_architecture import gguf_architecture
 from gpuslice.sizing.hub import read_hub_model
+from gpuslice.sizing.on_the_fly import method_of, quantized
 from gpuslice.sizing.safetensors import read_config, read_shard, read_tensors
 from gpuslice.sizing.shape import Load, ModelShape
 from gpuslice.sizing.tensors import Tensor
@@ -63,8 +64,8 @@ def size_model(
             a broken file, a model of the hub that cannot be reached; or what is asked for cannot
             be served.
     """
-    model = read_model(source, engine)
     asked = asked_with(Load(context_tokens=context_tokens, concurrency=concurrency), arguments)
+    model = read_model(source, engine, quantization=asked.quantization)
     _refuse_absurd(model, asked.load, engine, "" if asked.stretched else source)
     load = with_company(
         asked.load, asked.adapters, asked.draft, engine=engine, folder=folder or Path.cwd()
@@ -125,12 +126,13 @@ def size_shape(model: ModelShape, load: Load, *, engine: str, source: str) -> Si
     return estimate(model, load)
 
 
-def read_model(source: str, engine: str) -> ModelShape:
+def read_model(source: str, engine: str, *, quantization: str = "") -> ModelShape:
     """Read what a model is made of; nothing but headers and its configuration is looked at.
 
     Args:
         source: Absolute path of a ``.gguf`` file or of a folder, or a hub name.
         engine: The engine that serves it: llama.cpp serves ``.gguf`` files only.
+        quantization: What the engine is told to quantize the weights to while it loads them.
 
     Raises:
         SizingError: It cannot be read, contradicts itself, or is nothing this engine serves.
@@ -142,8 +144,8 @@ def read_model(source: str, engine: str) -> ModelShape:
     if engine == "llama.cpp":
         raise SizingError(f"{source} is no .gguf file, and llama.cpp serves no other", hint=_HINT)
     if not path.is_absolute():
-        return shape_of(*read_hub_model(source), source)
-    return _read_folder(path)
+        return shape_of(*read_hub_model(source), source, quantization)
+    return _read_folder(path, quantization)
 
 
 def estimate_of(engine: str) -> Callable[[ModelShape, Load], Sized]:
@@ -203,21 +205,36 @@ def _split_files(path: Path) -> tuple[Path, ...]:
     return tuple(path.parent / name for name in names)
 
 
-def _read_folder(folder: Path) -> ModelShape:
+def _read_folder(folder: Path, quantization: str) -> ModelShape:
     if not folder.is_dir():
         raise SizingError(f"there is no folder {folder}", hint="check the path")
     tensors = read_tensors(folder)
-    return shape_of(read_config(folder), tensors, str(folder))
+    return shape_of(read_config(folder), tensors, str(folder), quantization)
 
 
-def shape_of(config: Mapping[str, object], tensors: Sequence[Tensor], source: str) -> ModelShape:
+def shape_of(
+    config: Mapping[str, object], tensors: Sequence[Tensor], source: str, quantization: str = ""
+) -> ModelShape:
     """Describe a model by its parsed config.json and all of its tensors.
+
+    Args:
+        config: The parsed file.
+        tensors: All of them, as they are stored.
+        source: Where they were read from, for messages.
+        quantization: What an engine is told to quantize them to; it leaves packed ones alone.
 
     Raises:
         SizingError: They contradict each other, or tell too little.
     """
     architecture = describe(config, tensors, source)
     method, bits = quantization_of(config)
-    return ModelShape(
-        architecture=architecture, weights=weights_of(tensors, architecture, method, bits)
-    )
+    weights = weights_of(tensors, architecture, method, bits)
+    if not method and (made := method_of(quantization)):
+        stored = weights.bytes - weights.halved_bytes
+        weights = replace(
+            weights_of(quantized(tensors, quantization), architecture),
+            method=made,
+            quantization=quantization,
+            stored_bytes=stored,
+        )
+    return ModelShape(architecture=architecture, weights=weights)

@@ -44,6 +44,8 @@ class Weights:
         parts: By type, the largest first.
         halved_bytes: What an engine saves that holds 32-bit matrices in 16 bits.
         method: How the weights are packed (``awq``, ``gptq``, ``fp8``, ``nvfp4`` …), or "".
+        quantization: What an engine is told to quantize them to while it loads them, or "".
+        stored_bytes: What they took before that; 0 where they are loaded as they are.
         by_role: Bytes of each role.
         values: Number of weights of each role, packed ones counted singly.
     """
@@ -51,6 +53,8 @@ class Weights:
     parts: tuple[WeightsPart, ...]
     halved_bytes: int = 0
     method: str = ""
+    quantization: str = ""
+    stored_bytes: int = 0
     by_role: Mapping[Role, int]
     values: Mapping[Role, int]
 

@@ -106,6 +106,17 @@ def test_packing_that_a_card_cannot_compute_with_is_told(terminal: Terminal, fol
     assert "no fp8 arithmetic on Ampere" in " ".join(shown.out.split())
 
 
+def test_weights_that_are_quantized_while_loading_are_counted_as_they_end(
+    terminal: Terminal, folder: Path
+) -> None:
+    plain = asked(terminal, "--json").json
+    shown = asked(terminal, "--json", "--quantization", "fp8").json
+    assert shown["weights_bytes"] < 0.6 * plain["weights_bytes"]
+    assert "7,673 MiB before" in shown["parts"][0]["rule"]
+    assert any(board["remark"].startswith("no fp8") for board in shown["boards"])
+    assert folder.is_dir()
+
+
 def test_unknown_architecture_is_sized_and_marked(terminal: Terminal, folder: Path) -> None:
     write_config(folder, model_type="brandnew")
     shown = asked(terminal)
@@ -139,6 +150,7 @@ def test_what_cannot_be_sized_is_told_with_what_to_do(
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
+        (("--quantization", "fp7"), 2, "'fp7' is not done while loading"),
         (("--cache", "f7"), 2, "'f7' is no type of a KV cache"),
         (("--board", "a1000"), 5, "a1000"),
     ],

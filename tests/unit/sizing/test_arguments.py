@@ -78,3 +78,10 @@ def test_draft_model_is_found(arguments: tuple[str, ...], draft: str) -> None:
 def test_arguments_that_stretch_the_context_are_noticed() -> None:
     assert asked_with(LOAD, ("--hf-overrides", "{}")).stretched
     assert not asked_with(LOAD, ("--max-model-len", "9")).stretched
+
+
+@pytest.mark.parametrize("written", ["--quantization", "-q"])
+def test_quantization_and_revision_are_heard(written: str) -> None:
+    asked = asked_with(LOAD, (written, "fp8", "--revision", "v2"))
+    assert (asked.quantization, asked.revision) == ("fp8", "v2")
+    assert asked_with(LOAD, ()).quantization == ""
