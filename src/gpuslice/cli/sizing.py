@@ -21,7 +21,7 @@ Model = Annotated[
     typer.Argument(
         metavar="MODEL",
         help="A .gguf file, a folder with config.json and safetensors, or a name on the hub such "
-        "as Qwen/Qwen3-4B (of which only headers are read).",
+        "as Qwen/Qwen3-4B or unsloth/Qwen3-4B-GGUF:Q4_K_M (of which only headers are read).",
     ),
 ]
 Context = Annotated[
@@ -41,8 +41,8 @@ EngineOption = Annotated[
     typer.Option(
         "--engine",
         metavar="NAME",
-        help="vllm, sglang or llama.cpp; where it is left out, llama.cpp for a .gguf file and vllm "
-        "for the rest.",
+        help="vllm, sglang or llama.cpp; where it is left out, llama.cpp for .gguf files (also "
+        "names on the hub that end in -GGUF or choose a quantization) and vllm for the rest.",
     ),
 ]
 Cache = Annotated[
@@ -60,6 +60,12 @@ Quantization = Annotated[
         metavar="METHOD",
         help="Quantize weights that are stored unpacked while they are loaded, as the engine's "
         "argument of this name does: fp8, bitsandbytes …",
+    ),
+]
+Revision = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME", help="Branch, tag or commit of a model on the hub; its main branch if none."
     ),
 ]
 Boards = Annotated[
@@ -109,6 +115,7 @@ def size(  # noqa: PLR0913 - one parameter for each option
     engine: EngineOption = "",
     cache: Cache = "f16",
     quantization: Quantization = "",
+    revision: Revision = "",
     board: Boards = None,
     adapter: Adapters = None,
     draft: Draft = "",
@@ -123,9 +130,9 @@ def size(  # noqa: PLR0913 - one parameter for each option
     from gpuslice.cli.render.size import size_json, size_view
 
     boards = _known_boards(board)
-    chosen = engine or ("llama.cpp" if model.lower().endswith(".gguf") else "vllm")
+    chosen = engine or _engine_of(model)
     load = _load(context_tokens, concurrency, cache)
-    shape = _read(model, chosen, quantization)
+    shape = _read(model, chosen, quantization, revision)
     answer = _answer(model, chosen, shape, load, adapter or [], draft, boards)
     if as_json:
         print_json(size_json(answer))
@@ -133,14 +140,20 @@ def size(  # noqa: PLR0913 - one parameter for each option
         out().print(size_view(answer))
 
 
-def _read(source: str, engine: str, quantization: str) -> ModelShape:
+def _engine_of(model: str) -> str:
+    """Choose by the name: files and repositories of GGUF are called so, whoever made them."""
+    called = model.lower()
+    return "llama.cpp" if called.endswith((".gguf", "-gguf")) or ":" in called else "vllm"
+
+
+def _read(source: str, engine: str, quantization: str, revision: str) -> ModelShape:
     from gpuslice.sizing.on_the_fly import ON_THE_FLY
     from gpuslice.sizing.size import read_model
 
     if quantization and quantization not in ON_THE_FLY:
         message = f"{quantization!r} is not done while loading; known are {', '.join(ON_THE_FLY)}."
         raise typer.BadParameter(message, param_hint="--quantization")
-    return read_model(_resolved(source), engine, quantization=quantization)
+    return read_model(_resolved(source), engine, quantization=quantization, revision=revision)
 
 
 def _answer(

@@ -85,12 +85,19 @@ def _shards(folder: Path) -> tuple[Path, ...]:
     if (folder / INDEX).is_file():
         return _indexed(folder)
     single = folder / "model.safetensors"
-    found = (single,) if single.is_file() else tuple(sorted(folder.glob("*.safetensors")))
+    found = (single,) if single.is_file() else _all_shards(folder)
     _refuse_half(folder, found)
     if not found:
         text = f"{folder} holds no safetensors files, so what the model needs is unknown"
-        raise SizingError(text, hint="say `slice:` or `memory:` for this model")
+        raise SizingError(text, hint="in a stack file say `slice:` or `memory:` for this model")
     return found
+
+
+def _all_shards(folder: Path) -> tuple[Path, ...]:
+    """List all there are; Mistral's ``consolidated`` files hold the same weights once more."""
+    found = tuple(sorted(folder.glob("*.safetensors")))
+    others = tuple(path for path in found if not path.name.startswith("consolidated"))
+    return others or found
 
 
 def _refuse_half(folder: Path, found: tuple[Path, ...]) -> None:
@@ -161,7 +168,9 @@ def read_json(path: Path) -> Mapping[str, object]:
             data = file.read(_LARGEST_JSON + 1)
     except FileNotFoundError as error:
         text = f"{path.parent} has no {path.name}, so what the model needs is unknown"
-        raise SizingError(text, hint="say `slice:` or `memory:` for this model") from error
+        raise SizingError(
+            text, hint="in a stack file say `slice:` or `memory:` for this model"
+        ) from error
     except OSError as error:
         raise SizingError(f"{path} cannot be read: {error}", hint="check the file") from error
     return _object(path, data)

@@ -6,7 +6,6 @@ for the engine, and when the only honest answer is "unknown".
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +14,15 @@ from gpuslice.errors import SizingError
 from gpuslice.sizing.agreement import describe
 from gpuslice.sizing.arguments import asked_with
 from gpuslice.sizing.estimate import Sized, estimate_llama_cpp, estimate_sglang, estimate_vllm
-from gpuslice.sizing.gguf import read_gguf
+from gpuslice.sizing.folder import read_folder
+from gpuslice.sizing.gguf import GgufHeader, read_gguf
 from gpuslice.sizing.gguf_architecture import gguf_architecture
-from gpuslice.sizing.hub import read_hub_model
+from gpuslice.sizing.gguf_files import parts_of
+from gpuslice.sizing.hub_model import read_hub_model
 from gpuslice.sizing.on_the_fly import method_of, quantized
-from gpuslice.sizing.safetensors import read_config, read_shard, read_tensors
+from gpuslice.sizing.safetensors import read_shard
 from gpuslice.sizing.shape import Load, ModelShape
-from gpuslice.sizing.tensors import Tensor
+from gpuslice.sizing.tensors import StoredModel, Tensor
 from gpuslice.sizing.weights import quantization_of, weights_of
 
 _ESTIMATES = {
@@ -29,12 +30,10 @@ _ESTIMATES = {
     "sglang": estimate_sglang,
     "vllm": estimate_vllm,
 }
-_SPLIT = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
-_MOST_SPLITS = 1000
 _ADAPTER = "adapter_model.safetensors"
 _MOST_CONTEXT = 16_777_216
 _MOST_CONCURRENCY = 4096
-_HINT = "say `slice:` or `memory:` for this model"
+_HINT = "in a stack file say `slice:` or `memory:` for this model"
 
 
 def size_model(
@@ -65,7 +64,10 @@ def size_model(
             be served.
     """
     asked = asked_with(Load(context_tokens=context_tokens, concurrency=concurrency), arguments)
-    model = read_model(source, engine, quantization=asked.quantization)
+    if engine == "llama.cpp" and not source.lower().endswith(".gguf"):
+        text = f"{source} is no .gguf file on this machine, and llama.cpp serves no other"
+        raise SizingError(text, hint="fetch the file (hf download) and give its path")
+    model = read_model(source, engine, quantization=asked.quantization, revision=asked.revision)
     _refuse_absurd(model, asked.load, engine, "" if asked.stretched else source)
     load = with_company(
         asked.load, asked.adapters, asked.draft, engine=engine, folder=folder or Path.cwd()
@@ -126,26 +128,41 @@ def size_shape(model: ModelShape, load: Load, *, engine: str, source: str) -> Si
     return estimate(model, load)
 
 
-def read_model(source: str, engine: str, *, quantization: str = "") -> ModelShape:
+def read_model(
+    source: str, engine: str, *, quantization: str = "", revision: str = ""
+) -> ModelShape:
     """Read what a model is made of; nothing but headers and its configuration is looked at.
 
     Args:
-        source: Absolute path of a ``.gguf`` file or of a folder, or a hub name.
+        source: Absolute path of a ``.gguf`` file or of a folder, or a hub name, which may choose a
+            ``.gguf`` by its quantization (``owner/name:Q4_K_M``).
         engine: The engine that serves it: llama.cpp serves ``.gguf`` files only.
         quantization: What the engine is told to quantize the weights to while it loads them.
+        revision: Branch, tag or commit of a model on the hub; "" for its main branch.
 
     Raises:
         SizingError: It cannot be read, contradicts itself, or is nothing this engine serves.
     """
     estimate_of(engine)
-    path = Path(source)
-    if source.lower().endswith(".gguf"):
-        return _read_gguf_model(path)
+    stored = _read(source, revision)
+    if not isinstance(stored, StoredModel):
+        return _gguf_shape(stored, source)
     if engine == "llama.cpp":
         raise SizingError(f"{source} is no .gguf file, and llama.cpp serves no other", hint=_HINT)
-    if not path.is_absolute():
-        return shape_of(*read_hub_model(source), source, quantization)
-    return _read_folder(path, quantization)
+    model = shape_of(stored.config, stored.tensors, source, quantization)
+    if not stored.notes:
+        return model
+    architecture = model.architecture
+    notes = (*architecture.notes, *stored.notes)
+    return replace(model, architecture=replace(architecture, notes=notes, exact=False))
+
+
+def _read(source: str, revision: str) -> StoredModel | tuple[GgufHeader, ...]:
+    path = Path(source)
+    if source.lower().endswith(".gguf"):
+        parts = parts_of(path.name, lambda name: (path.parent / name).is_file())
+        return tuple(read_gguf(path.parent / part) for part in parts)
+    return read_folder(path) if path.is_absolute() else read_hub_model(source, revision)
 
 
 def estimate_of(engine: str) -> Callable[[ModelShape, Load], Sized]:
@@ -177,9 +194,9 @@ def _refuse_absurd(model: ModelShape, load: Load, engine: str, source: str) -> N
         raise SizingError(text, hint=hint)
 
 
-def _read_gguf_model(path: Path) -> ModelShape:
-    headers = [read_gguf(part) for part in _split_files(path)]
-    architecture = gguf_architecture(headers[0], str(path))
+def _gguf_shape(headers: Sequence[GgufHeader], source: str) -> ModelShape:
+    """Describe a ``.gguf`` model by the headers of its parts, of which the first has the keys."""
+    architecture = gguf_architecture(headers[0], source)
     stored = [
         Tensor(name=tensor.name, kind=tensor.kind, shape=tensor.shape, bytes=tensor.bytes)
         for header in headers
@@ -187,29 +204,6 @@ def _read_gguf_model(path: Path) -> ModelShape:
     ]
     # A table that serves both ends is stored once; llama.cpp reads it for either.
     return ModelShape(architecture=architecture, weights=weights_of(stored, architecture))
-
-
-def _split_files(path: Path) -> tuple[Path, ...]:
-    """List the files of a model in parts (``…-00001-of-00003.gguf``), or just the one."""
-    match = _SPLIT.fullmatch(path.name)
-    if match is None:
-        return (path,)
-    count = int(match["count"])
-    if not 1 <= int(match["number"]) <= count <= _MOST_SPLITS:
-        raise SizingError(f"{path} is no part of a model: its name counts wrongly", hint=_HINT)
-    names = [f"{match['stem']}-{n:05}-of-{count:05}.gguf" for n in range(1, count + 1)]
-    missing = tuple(name for name in names if not (path.parent / name).is_file())
-    if missing:
-        text = f"{path} is one of {count} parts, and {len(missing)} of them are missing"
-        raise SizingError(text, hint="fetch the missing parts", details=missing)
-    return tuple(path.parent / name for name in names)
-
-
-def _read_folder(folder: Path, quantization: str) -> ModelShape:
-    if not folder.is_dir():
-        raise SizingError(f"there is no folder {folder}", hint="check the path")
-    tensors = read_tensors(folder)
-    return shape_of(read_config(folder), tensors, str(folder), quantization)
 
 
 def shape_of(
