@@ -301,3 +301,19 @@ def test_name_that_the_hub_does_not_allow_is_told(hub: HubServer, tmp_path: Path
     asked = ask(hub, tmp_path / "home", "org/a--b")
     assert asked.status == 3, asked.err
     assert "'org/a--b' is no name of a model on the hub" in asked.error
+
+
+def test_adapter_and_draft_model_of_the_hub_are_counted(
+    hub: HubServer, a_model: int, tmp_path: Path
+) -> None:
+    write_safetensors(tmp_path / "a.safetensors", {"a": ("BF16", (2**20,), 2**21)})
+    content = (tmp_path / "a.safetensors").read_bytes()
+    hub.files["someone/sql/adapter_model.safetensors"] = content
+    asked = ask(hub, tmp_path / "home", NAME, "--adapter", "someone/sql", "--draft", NAME)
+    assert asked.status == 0, asked.err
+    parts = {part["name"]: part["memory_mib"] for part in asked.json["parts"]}
+    assert parts["adapter sql"] == 2
+    assert parts["draft model Tiny"] > a_model / 2**20
+    missing = ask(hub, tmp_path / "home", NAME, "--draft", "someone/none")
+    assert missing.status == 3
+    assert "draft model someone/none: there is no model" in missing.error

@@ -78,7 +78,11 @@ Boards = Annotated[
 ]
 Adapters = Annotated[
     list[str] | None,
-    typer.Option("--adapter", metavar="FOLDER", help="Count this LoRA adapter; may be repeated."),
+    typer.Option(
+        "--adapter",
+        metavar="FOLDER",
+        help="Count this LoRA adapter, a folder or a name on the hub; may be repeated.",
+    ),
 ]
 Draft = Annotated[
     str,

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpuslice.errors import SizingError
-from gpuslice.sizing.opening import open_at_once
+from gpuslice.sizing.opening import LFS_HINT, LFS_POINTER, open_at_once
 
 Value = int | float | bool | str | tuple[int, ...]
 
@@ -170,6 +170,8 @@ class _Reader:
 
     def _version(self) -> int:
         self._need(4)
+        if self._data[: len(LFS_POINTER)] == LFS_POINTER:
+            raise self._broken("only stands for a file that git-lfs has to fetch", hint=LFS_HINT)
         if self._data[:4] != _MAGIC:
             raise self._broken("does not start with 'GGUF'", hint="is it a GGUF file at all?")
         self._at = 4

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gpuslice.errors import SizingError
-from gpuslice.sizing.opening import open_at_once
+from gpuslice.sizing.opening import LFS_HINT, LFS_POINTER, open_at_once
 from gpuslice.sizing.tensors import Tensor
 
 INDEX = "model.safetensors.index.json"
@@ -131,7 +131,11 @@ def _read_header(path: Path) -> tuple[Mapping[str, object], int]:
     try:
         size = path.stat().st_size
         with open(path, "rb", opener=open_at_once) as file:
-            length = int.from_bytes(file.read(8), "little")
+            first = file.read(8)
+            length = int.from_bytes(first, "little")
+            if first == LFS_POINTER[:8] and file.read(len(LFS_POINTER) - 8) == LFS_POINTER[8:]:
+                text = f"{path} only stands for a file that git-lfs has to fetch"
+                raise SizingError(text, hint=LFS_HINT)
             if size < 8 or length > min(size - 8, _LARGEST_HEADER):
                 text = f"{path} is no safetensors file, or cut off inside its header"
                 raise SizingError(text, hint="fetch the file again")

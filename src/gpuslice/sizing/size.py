@@ -18,6 +18,7 @@ from gpuslice.sizing.folder import read_folder
 from gpuslice.sizing.gguf import GgufHeader, read_gguf
 from gpuslice.sizing.gguf_architecture import gguf_architecture
 from gpuslice.sizing.gguf_files import parts_of
+from gpuslice.sizing.hub import Repository
 from gpuslice.sizing.hub_model import read_hub_model
 from gpuslice.sizing.on_the_fly import method_of, quantized
 from gpuslice.sizing.safetensors import read_shard
@@ -80,13 +81,12 @@ def with_company(
 ) -> Load:
     """Count what is served beside a model: LoRA adapters and the draft model.
 
-    An adapter keeps no cache and takes what its files hold; an adapter that is only a name is one
-    of the hub, and refused. A draft model keeps a cache for the tokens of the model it runs ahead
-    of.
+    An adapter keeps no cache and takes what its files hold, here or on the hub. A draft model keeps
+    a cache for the tokens of the model it runs ahead of.
 
     Args:
         load: What the model is asked to hold.
-        adapters: Folders of adapters.
+        adapters: Folders of adapters, or their names on the hub.
         draft: A draft model's path or hub name; "" for none.
         engine: The engine that serves all of them.
         folder: Where relative paths start.
@@ -94,27 +94,43 @@ def with_company(
     Raises:
         SizingError: One of them cannot be read.
     """
-    beside = [_adapter(folder / Path(adapter).expanduser()) for adapter in adapters]
+    beside = [_adapter(adapter, folder) for adapter in adapters]
     if draft:
         beside.append(_draft(draft, load, engine, folder))
     return replace(load, beside=tuple(beside))
 
 
-def _adapter(folder: Path) -> tuple[str, int]:
-    path = folder / _ADAPTER
-    if not path.is_file():
-        text = f"the adapter {folder} has no {_ADAPTER} on this machine"
+def _adapter(written: str, folder: Path) -> tuple[str, int]:
+    path = folder / Path(written).expanduser()
+    name = f"adapter {Path(written).name}"
+    if (path / _ADAPTER).is_file():
+        return name, sum(tensor.bytes for tensor in read_shard(path / _ADAPTER))
+    if path.exists() or not _is_hub_name(written):
+        text = f"the adapter {path} has no {_ADAPTER} on this machine"
         raise SizingError(text, hint="fetch the adapter and give its folder")
-    return f"adapter {folder.name}", sum(tensor.bytes for tensor in read_shard(path))
+    tensors = Repository(written).tensors(_ADAPTER)
+    if tensors is None:
+        text = f"the adapter {written} has no {_ADAPTER} on the hub"
+        raise SizingError(text, hint="check the name, or fetch the adapter and give its folder")
+    return name, sum(tensor.bytes for tensor in tensors)
 
 
 def _draft(written: str, load: Load, engine: str, folder: Path) -> tuple[str, int]:
     path = folder / Path(written).expanduser()
-    here = path.exists() or written.startswith(("/", ".", "~")) or written.endswith(".gguf")
-    draft = read_model(str(path) if here else written, engine)
+    here = path.exists() or not _is_hub_name(written)
+    try:
+        draft = read_model(str(path) if here else written, engine)
+    except SizingError as error:
+        text = f"draft model {written}: {error.message}"
+        raise SizingError(text, hint=error.hint, details=error.details) from error
     one = draft.architecture.sequence_bytes(load.context_tokens, cache=load.cache)
     name = f"draft model {Path(written).name}"
     return name, draft.weights.bytes + one * load.concurrency
+
+
+def _is_hub_name(written: str) -> bool:
+    """Tell what can only be a path from what may be a name on the hub."""
+    return not written.startswith(("/", ".", "~")) and not written.lower().endswith(".gguf")
 
 
 def size_shape(model: ModelShape, load: Load, *, engine: str, source: str) -> Sized:

@@ -133,7 +133,7 @@ def test_unknown_architecture_is_sized_and_marked(terminal: Terminal, folder: Pa
         (("--concurrency", "0"), "a concurrency of 0 makes no sense"),
         (("--engine", "llama.cpp"), "no .gguf file"),
         (("--engine", "pigeon"), "engine 'pigeon' needs is unknown"),
-        (("--adapter", "nowhere"), "has no adapter_model.safetensors"),
+        (("--adapter", "./nowhere"), "has no adapter_model.safetensors"),
         (("--draft", "./nowhere"), "there is no folder"),
     ],
 )

@@ -242,3 +242,22 @@ def test_weights_that_mistral_stores_twice_count_once(tmp_path: Path) -> None:
     (tmp_path / "consolidated.safetensors").write_bytes(single.read_bytes()[:0])
     single.rename(tmp_path / "model-00001-of-00001.safetensors")
     assert size(tmp_path) == alone
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 16060522496\n"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin", "m.gguf"])
+def test_file_that_git_lfs_has_not_fetched_is_told(tmp_path: Path, name: str) -> None:
+    write_config(tmp_path)
+    (tmp_path / name).write_bytes(POINTER)
+    source = tmp_path / name if name.endswith(".gguf") else tmp_path
+    with pytest.raises(SizingError, match="git-lfs has to fetch") as caught:
+        size(source)
+    assert "git lfs pull" in caught.value.hint
+
+
+def test_draft_model_that_cannot_be_read_is_called_so(tmp_path: Path) -> None:
+    write_qwen3(tmp_path)
+    with pytest.raises(SizingError, match=r"draft model \./none: there is no folder"):
+        with_arguments(tmp_path, "--speculative-config", '{"model": "./none"}')
