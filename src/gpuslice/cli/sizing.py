@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -175,13 +175,23 @@ def _answer(
     size_shape(model, load, engine=engine, source=source)  # refuses what cannot be, before more
     load = with_company(load, adapters, draft, engine=engine, folder=Path.cwd())
     need = partial(estimate_of(engine), model)
+    in_fp8 = None
+    if model.in_fp8 is not None:
+        in_fp8 = partial(estimate_of(engine), replace(model, weights=model.in_fp8))
     return Answer(
         source=source,
         engine=engine,
         model=model,
         load=load,
         sized=need(load),
-        fittings=fit_boards(need, load, engine=engine, method=model.weights.method, boards=boards),
+        fittings=fit_boards(
+            need,
+            load,
+            engine=engine,
+            method=model.weights.method,
+            in_fp8=in_fp8,
+            boards=boards,
+        ),
     )
 
 

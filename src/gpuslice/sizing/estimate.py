@@ -267,7 +267,7 @@ def _weights_rule(weights: Weights, kind: str, halved: int) -> str:
             f"linear layers, quantized while loading, with scales; all weights took "
             f"{_mib(weights.stored_bytes):,} MiB before"
         )
-    if halved:
+    if halved and kind == "fp32":
         return "every tensor as it is stored, but matrices of 32 bits in 16, as vLLM holds them"
     return "every tensor as it is stored"
 
@@ -280,7 +280,8 @@ def _beside_parts(load: Load) -> tuple[Part, ...]:
 
 def _kv_part(architecture: Architecture, load: Load, one: int, context: int) -> Part:
     asked = f"{load.concurrency:,} × {load.context_tokens:,} tokens"
-    called = "KV cache" if architecture.bytes_per_token() else "state"
+    only_states = architecture.layers and not architecture.bytes_per_token()
+    called = "state" if only_states else "KV cache"
     rule = (
         f"{architecture.bytes_per_token(load.cache):,} bytes a token ({load.cache}) over "
         f"{_layers_text(architecture)}, contexts rounded up to {context:,}"

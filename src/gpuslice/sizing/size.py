@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gpuslice.errors import SizingError
 from gpuslice.sizing.agreement import describe
+from gpuslice.sizing.architecture import Architecture
 from gpuslice.sizing.arguments import asked_with
 from gpuslice.sizing.estimate import Sized, estimate_llama_cpp, estimate_sglang, estimate_vllm
 from gpuslice.sizing.folder import read_folder
@@ -24,7 +25,7 @@ from gpuslice.sizing.on_the_fly import method_of, quantized
 from gpuslice.sizing.safetensors import read_shard
 from gpuslice.sizing.shape import Load, ModelShape
 from gpuslice.sizing.tensors import StoredModel, Tensor
-from gpuslice.sizing.weights import quantization_of, weights_of
+from gpuslice.sizing.weights import Weights, quantization_of, weights_of
 
 _ESTIMATES = {
     "llama.cpp": estimate_llama_cpp,
@@ -238,13 +239,23 @@ def shape_of(
     """
     architecture = describe(config, tensors, source)
     method, bits = quantization_of(config)
-    weights = weights_of(tensors, architecture, method, bits)
-    if not method and (made := method_of(quantization)):
-        stored = weights.bytes - weights.halved_bytes
-        weights = replace(
-            weights_of(quantized(tensors, quantization), architecture),
-            method=made,
-            quantization=quantization,
-            stored_bytes=stored,
-        )
-    return ModelShape(architecture=architecture, weights=weights)
+    stored = weights_of(tensors, architecture, method, bits)
+    if method:
+        return ModelShape(architecture=architecture, weights=stored)
+    if method_of(quantization):
+        made = _quantized(tensors, architecture, quantization)
+        return ModelShape(architecture=architecture, weights=made)
+    in_fp8 = _quantized(tensors, architecture, "fp8")
+    smaller = in_fp8 if in_fp8.bytes < stored.bytes else None
+    return ModelShape(architecture=architecture, weights=stored, in_fp8=smaller)
+
+
+def _quantized(tensors: Sequence[Tensor], architecture: Architecture, quantization: str) -> Weights:
+    """Add up what an engine makes of weights that it quantizes while it loads them."""
+    stored = weights_of(tensors, architecture)
+    return replace(
+        weights_of(quantized(tensors, quantization), architecture),
+        method=method_of(quantization),
+        quantization=quantization,
+        stored_bytes=stored.bytes - stored.halved_bytes,
+    )

@@ -154,10 +154,11 @@ def weights_of(
         role = role_of(tensor, layers)
         if role is Role.OUTPUT and architecture.tied and has_table:
             continue
-        kinds[_kind(tensor, method, bits)] += tensor.bytes
+        kind = _kind(tensor, method, bits)
+        kinds[kind] += tensor.bytes
         by_role[role] += tensor.bytes
         values[role] += _values(tensor, method, bits)
-        if tensor.kind == "F32" and len(tensor.shape) > 1:
+        if kind == "fp32" and len(tensor.shape) > 1:  # scales of packed weights stay as they are
             halved += tensor.bytes // 2
     parts = tuple(WeightsPart(kind=kind, bytes=size) for kind, size in kinds.most_common() if size)
     return Weights(parts=parts, halved_bytes=halved, method=method, by_role=by_role, values=values)

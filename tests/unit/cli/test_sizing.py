@@ -117,6 +117,14 @@ def test_weights_that_are_quantized_while_loading_are_counted_as_they_end(
     assert folder.is_dir()
 
 
+def test_smaller_weights_are_offered_for_a_smaller_slice(terminal: Terminal, folder: Path) -> None:
+    shown = asked(terminal, "--board", "a100-80gb")
+    text = " ".join(shown.out.split())
+    assert "1g.10gb with context 1,024 or 1 request at a time or fp8 weights" in text
+    assert "note fp8 weights: --quantization fp8" in text
+    assert folder.is_dir()
+
+
 def test_unknown_architecture_is_sized_and_marked(terminal: Terminal, folder: Path) -> None:
     write_config(folder, model_type="brandnew")
     shown = asked(terminal)

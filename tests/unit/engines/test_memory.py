@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from builders import a_serve_request
@@ -66,7 +68,7 @@ def test_sizing_reckons_with_the_share_that_the_engine_gets() -> None:
 def sglang_flags(memory_mib: int, context_tokens: int) -> dict[str, str]:
     request = a_serve_request(slice_memory_mib=memory_mib, context_tokens=context_tokens)
     argv = Sglang().launch(request).command
-    return dict(zip(argv, argv[1:], strict=False))
+    return dict(pairwise(argv))
 
 
 def sized_for_sglang(context_tokens: int) -> Sized:

@@ -29,6 +29,12 @@ def changed(*arguments: str) -> dict[str, Any]:
         (("--max-model-len", "auto"), {}),
         (("--max-num-seqs", "64"), {"concurrency": 64}),
         (("--max-num-batched-tokens", "16384"), {"step_tokens": 16384}),
+        (("--max-num-seqs", "0"), {"concurrency": 0}),
+        (("--chunked-prefill-size", "-1"), {"step_tokens": 16384}),
+        (
+            ("--context-length=32768", "--chunked-prefill-size=-1"),
+            {"context_tokens": 32768, "step_tokens": 32768},
+        ),
         (("--gpu-memory-utilization", "0.5"), {"fraction": 0.5}),
         (("--gpu-memory-utilization", "7"), {}),
         (("--gpu-memory-utilization", "much"), {}),
