@@ -30,6 +30,7 @@ class HubServer:
         url: Where it listens.
         files: Content by ``OWNER/NAME/FILE``.
         revisions: Branches and tags that every model has; all hold the same files.
+        has_ranges: False for a mirror that sends whole files, whatever is asked for.
         refused: Status and error code of models that are not shown, by ``OWNER/NAME``.
         asked: Method, path and range of every request.
         sent: Bytes of content that left.
@@ -39,6 +40,7 @@ class HubServer:
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
     revisions: set[str] = field(default_factory=lambda: {"main"})
+    has_ranges: bool = True
     refused: dict[str, tuple[int, str]] = field(default_factory=dict)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     sent: int = 0
@@ -63,7 +65,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(body=True)
 
     def _answer(self, *, body: bool) -> None:
-        hub, span = self.hub, self.headers.get("Range", "")
+        hub = self.hub
+        span = self.headers.get("Range", "") if hub.has_ranges else ""
         hub.asked.append((self.command, self.path, span))
         path = self.path.partition("?")[0]
         if listed := _LIST.fullmatch(path):

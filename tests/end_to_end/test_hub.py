@@ -257,6 +257,24 @@ def test_gguf_in_the_cache_needs_nobody(hub: HubServer, ggufs: int, tmp_path: Pa
     assert ggufs
 
 
+def test_mirror_that_sends_whole_files_is_told_and_not_read(
+    hub: HubServer, ggufs: int, tmp_path: Path
+) -> None:
+    hub.has_ranges = False
+    asked = ask(hub, tmp_path / "home", GGUF)
+    assert asked.status == 3, asked.err
+    assert "gives no part of someone/Tiny-GGUF/tiny-Q4_K_M.gguf alone" in asked.error
+    assert ggufs
+
+
+def test_gguf_that_is_gated_is_told(hub: HubServer, ggufs: int, tmp_path: Path) -> None:
+    hub.refused[GGUF] = (403, "GatedRepo")
+    asked = ask(hub, tmp_path / "home", f"{GGUF}:Q8_0")
+    assert asked.status == 3, asked.err
+    assert "someone/Tiny-GGUF is gated" in asked.error
+    assert ggufs
+
+
 def test_broken_gguf_of_the_hub_is_told(hub: HubServer, tmp_path: Path) -> None:
     hub.files[f"{GGUF}/tiny-Q4_K_M.gguf"] = b"GGUF" + b"\xff" * 64
     asked = ask(hub, tmp_path / "home", GGUF)

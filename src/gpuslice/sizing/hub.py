@@ -30,6 +30,7 @@ from gpuslice.sizing.tensors import Tensor
 _NAME = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 _WHAT_TO_GIVE = "give a folder, a .gguf file, owner/name, or owner/name:Q4_K_M for a .gguf"
 _FOR_NOW = "in a stack file say `slice:` or `memory:` for this model"
+_PARTIAL = 206
 _FIRST_BYTES = 2 * 1024**2
 _LARGEST_HEADER = 512 * 1024**2
 
@@ -152,18 +153,19 @@ class Repository:
         """Fetch the bytes [first, end) of a file, and say how many the whole file has."""
         url = self._hub.hf_hub_url(self._name, file, revision=self._revision)
         span = {"Range": f"bytes={first}-{end - 1}"}
-        with self._translated(file):
-            answer = self._hub.get_session().get(
-                url,
-                headers={**self._hub.utils.build_hf_headers(), **span},
-                timeout=30,
-            )
-            self._hub.utils.hf_raise_for_status(answer)
-        _, _, whole = answer.headers.get("Content-Range", "").partition("/")
-        if not whole.isdigit() or not answer.content:
-            text = f"the hub gives no part of {self._name}/{file} alone"
+        headers = {**self._hub.utils.build_hf_headers(), **span}
+        session = self._hub.get_session()
+        with self._translated(file), session.stream("GET", url, headers=headers, timeout=30) as got:
+            if got.status_code != _PARTIAL:  # what is not a part is not read, for it may be large
+                self._hub.utils.hf_raise_for_status(got)
+                text = f"the hub gives no part of {self._name}/{file} alone"
+                raise SizingError(text, hint="fetch the file, and give its path")
+            content = got.read()
+        whole = got.headers.get("Content-Range", "").partition("/")[2]
+        if not whole.isdigit() or not content:
+            text = f"the hub does not say how long {self._name}/{file} is"
             raise SizingError(text, hint="fetch the file, and give its path")
-        return answer.content, int(whole)
+        return content, int(whole)
 
     def _cached(self, file: str) -> Path | None:
         found = self._hub.try_to_load_from_cache(self._name, file, revision=self._revision)
