@@ -77,7 +77,7 @@ def bring_up(
         created = carry_out(todo, node.driver, notebook, report, check, another=node.another_driver)
         record = replace(record, owned=(*record.owned, *_owned(stack, created)))
         node.store.write_record(record)
-    wait_until_ready(supervisor, record, report, check)
+    wait_until_ready(supervisor, supervisor.wanted(record), report, check)
 
 
 def commit(supervisor: Supervisor) -> None:
@@ -239,9 +239,9 @@ def _stop_leaving(supervisor: Supervisor, change: Change, report: Report) -> Non
 
 def _stop_unwanted(supervisor: Supervisor, record: Record, report: Report) -> None:
     """Stop what does not belong to a record: before slices are undone, nothing may sit on them."""
-    wanted = {(launch.name, launch.config_hash) for launch in supervisor.wanted(record)}
+    wanted = {(launch.key, launch.config_hash) for launch in supervisor.wanted(record)}
     processes = supervisor.node.runtime.list()
-    unwanted = tuple(p for p in processes if (p.name, p.config_hash) not in wanted)
+    unwanted = tuple(p for p in processes if (p.key, p.config_hash) not in wanted)
     _stop(supervisor, unwanted, report)
 
 
