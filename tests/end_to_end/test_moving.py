@@ -10,6 +10,7 @@ import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -80,7 +81,7 @@ class Client(threading.Thread):
 @contextmanager
 def asking(stand: Stand, *asks: Callable[[int, str], str]) -> Iterator[tuple[Client, ...]]:
     """Have chat asked without a break, by one client for each way of asking."""
-    clients = tuple(Client(lambda one=one: one(stand.port, "chat")) for one in asks)
+    clients = tuple(Client(partial(one, stand.port, "chat")) for one in asks)
     for client in clients:
         client.start()
     try:

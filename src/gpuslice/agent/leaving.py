@@ -135,13 +135,11 @@ class _Work:
 
     Attributes:
         launch: Whose work.
-        count: Asks the server itself how many requests it answers; None where it does not tell.
         running: Requests when the gateway last told.
         quiet: Looks in a row that have found nothing.
     """
 
     launch: Launch
-    count: Callable[[Launch], int | None] = requests_running
     running: int = 0
     quiet: int = 0
 
@@ -160,5 +158,5 @@ class _Work:
             return worker.healthy or worker.load > 0  # healthy: its removal has not begun
         if self.running == 0:
             return False
-        counted = self.count(self.launch)
+        counted = requests_running(self.launch)
         return counted is None or counted > 0
