@@ -133,6 +133,8 @@ def test_a_change_that_fails_or_dies_anywhere_ends_with_the_servers_there_were(
         fuse.burns_at = -1
         fresh = Supervisor(node)
         assert roll_back(fresh, ignore)
+        wanted = {launch.key for launch in fresh.wanted(node.read_record())}
+        assert {p.key for p in servers.list()} <= wanted, "a new server outlived the undoing"
         look_after(fresh)
 
         assert names(servers) == running
