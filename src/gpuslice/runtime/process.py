@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterator
 from gpuslice.errors import RuntimeFailure
 from gpuslice.model.desired import DesiredDocker
 from gpuslice.model.machine import Machine
-from gpuslice.model.server import Launch, RunningServer
+from gpuslice.model.server import Launch, RunningServer, ServerKey
 from gpuslice.runtime.clock import Clock
 from gpuslice.runtime.finding import find_groups
 from gpuslice.runtime.logs import Logs
@@ -29,8 +29,8 @@ from gpuslice.runtime.starting import inherited_environment, spawn
 # How long the kernel may take to end what was killed; longer means a process stuck in a driver.
 _KILL_S = 10.0
 
-# Which lives of which names are meant: a name may have been started again meanwhile.
-Lives = frozenset[tuple[str, float]]
+# Which lives of which servers are meant: one may have been started again meanwhile.
+Lives = frozenset[tuple[ServerKey, float]]
 
 
 class ProcessRuntime:
@@ -49,7 +49,7 @@ class ProcessRuntime:
 
     def start(self, launch: Launch) -> RunningServer:
         """Start one process detached from us; see `Runtime.start`."""
-        alive = self._named(launch.name)
+        alive = next((server for server in self.list() if server.key == launch.key), None)
         if alive is not None:
             raise RuntimeFailure(
                 f"{launch.name} is running already, pid {alive.pid}", hint="stop it first"
@@ -76,7 +76,7 @@ class ProcessRuntime:
         """Find every live process of ours; see `Runtime.list`."""
         groups = find_groups(self._root)
         self._reap()
-        servers = {group.marker.name: group.server for group in groups}
+        servers = {group.server.key: group.server for group in groups}
         return tuple(s for s in servers.values() if stack is None or s.stack == stack)
 
     def stop(self, server: RunningServer, *, grace_s: float = 10.0) -> None:
@@ -89,7 +89,7 @@ class ProcessRuntime:
         Raises:
             RuntimeFailure: Something outlives being killed, as a process stuck in a driver does.
         """
-        lives = frozenset((server.name, server.started_at) for server in servers)
+        lives = frozenset((server.key, server.started_at) for server in servers)
         asked = self._signal(lives, signal.SIGTERM)
         if not self._wait_gone(lives, asked, timeout_s=grace_s):
             self._kill(lives, asked)
@@ -150,7 +150,7 @@ class ProcessRuntime:
 
     def _members(self, lives: Lives) -> set[ProcessId]:
         groups = find_groups(self._root)
-        ours = (g for g in groups if (g.marker.name, g.marker.started_at) in lives)
+        ours = (g for g in groups if (g.server.key, g.marker.started_at) in lives)
         return {process for group in ours for process in group.members}
 
     def _reap(self) -> None:

@@ -98,6 +98,17 @@ def test_a_name_that_is_alive_is_not_started_twice(runtime: ProcessRuntime) -> N
         runtime.start(a_launch())
 
 
+def test_one_name_lives_on_two_slices_and_each_is_found_and_stopped_by_itself(
+    runtime: ProcessRuntime,
+) -> None:
+    old = runtime.start(a_launch())
+    new = runtime.start(a_launch(slice_uuid="MIG-new", port=20002, config_hash="fedcba9876543210"))
+    assert old.name == new.name
+    assert set(runtime.list()) == {old, new}
+    runtime.stop(old)
+    assert runtime.list() == (new,)
+
+
 def test_server_leads_a_session_of_its_own(runtime: ProcessRuntime) -> None:
     started = runtime.start(a_launch())
     process = identify(started.pid)
