@@ -70,7 +70,7 @@ class ProcessRuntime:
         finally:
             os.close(log)
         self._children.append(pid)
-        return _running(launch, pid, marker.started_at)
+        return marker.identity.running(pid=pid, started_at=marker.started_at)
 
     def list(self, stack: str | None = None) -> tuple[RunningServer, ...]:
         """Find every live process of ours; see `Runtime.list`."""
@@ -162,18 +162,3 @@ def _reaped(pid: int) -> bool:
         return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:
         return True
-
-
-def _running(launch: Launch, pid: int, started_at: float) -> RunningServer:
-    return RunningServer(
-        name=launch.name,
-        stack=launch.stack,
-        role=launch.role,
-        replica=launch.replica,
-        pid=pid,
-        started_at=started_at,
-        host=launch.host,
-        port=launch.port,
-        slice_uuid=launch.slice_uuid,
-        config_hash=launch.config_hash,
-    )
