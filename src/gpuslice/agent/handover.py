@@ -55,7 +55,8 @@ def handover(plan: Plan, replaced: Collection[SliceKey] = ()) -> tuple[Act, ...]
 
     Args:
         plan: What changes.
-        replaced: Slices whose server is replaced by another form of itself.
+        replaced: Slices whose server leaves before the new one of its replica starts, whatever room
+            there is: because that one comes on the same slice, or needs something else of it.
 
     Returns:
         What to do, one after the other. The steps are those of the plan, on each GPU in its order.
@@ -99,6 +100,7 @@ class _Handover:
         self._sitting = {key: server.replica for key, server in leaving}
         self._stopping = {key for key, server in leaving if server.fate is Fate.STOPS}
         self._pausing = {key for key, server in leaving if server.pause}
+        self._pausing |= set(replaced) & self._sitting.keys()
         self._replaced = set(replaced) - self._sitting.keys()
         self._claimed = {seat.kept.key for seat in plan.seats if seat.kept is not None}
 

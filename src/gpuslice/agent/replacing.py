@@ -155,11 +155,16 @@ def _as_it_runs(launch: Launch, process: RunningServer) -> Launch:
 def _sorted_out(
     launches: Sequence[Launch], sitting: Mapping[str, Launch]
 ) -> tuple[list[Launch], list[Launch]]:
-    """Split into those that may run now, and the old ones that go on where they sit."""
+    """Split into those that may run now, and the old ones that go on where they sit.
+
+    A new one waits for its slice, and for its port where an old one still listens on that.
+    """
     now = []
+    ports = {old.port for old in sitting.values()}
     for launch in launches:
         old = sitting.get(launch.slice_uuid)
-        if old is None or old.config_hash == launch.config_hash:
+        unchanged = old is not None and old.config_hash == launch.config_hash
+        if unchanged or (old is None and launch.port not in ports):
             now.append(launch)
-    unchanged = {launch.slice_uuid for launch in now}
-    return now, [old for uuid, old in sitting.items() if uuid not in unchanged]
+    staying = {launch.slice_uuid for launch in now}
+    return now, [old for uuid, old in sitting.items() if uuid not in staying]
