@@ -6,7 +6,7 @@ DEMO_READY := $(VENV)/.demo-ready
 DEV_READY := $(VENV)/.dev-ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-hardware check format benchmarks benchmarks-planner benchmarks-sizing chaos clean
+.PHONY: help demo test test-docker test-hardware check format benchmarks benchmarks-planner benchmarks-sizing benchmarks-throughput chaos clean
 
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -16,6 +16,10 @@ demo: $(DEMO_READY)  ## Run the whole job on a simulated A100 with real model se
 
 test: $(DEV_READY)  ## Run the tests
 	$(BIN)/python -m pytest
+
+test-docker: $(DEV_READY)  ## Run servers in a real Docker engine, started for it (as root)
+	GPUSLICE_REQUIRE_DOCKER=1 $(BIN)/python -m tools.docker_engine run -- \
+	  $(BIN)/python -m pytest -m docker
 
 test-hardware: $(DEV_READY)  ## Read a real NVIDIA driver and compare; changes nothing
 	$(BIN)/python -m pytest tests/hardware -s
@@ -38,6 +42,9 @@ benchmarks-planner: $(DEV_READY)  ## Try the planner against published methods: 
 
 benchmarks-sizing: $(DEV_READY)  ## Hold sizing against real vLLM servers on a real card: OPTIONS='--program PATH --out FILE'
 	$(BIN)/python -m benchmarks.sizing $(OPTIONS)
+
+benchmarks-throughput: $(DEV_READY)  ## Hold the throughput estimate against real vLLM servers: OPTIONS='--program PATH --out FILE'
+	$(BIN)/python -m benchmarks.throughput $(OPTIONS)
 
 chaos: $(DEV_READY)  ## Let changes fail and die at every point there is: OPTIONS='--family a100 --scenario mixed'
 	$(BIN)/python -m benchmarks.chaos.suite $(OPTIONS)

@@ -7,6 +7,8 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["docker_fixtures"]
+
 # No test asks the hub; those of the hub's library give it a server on loopback.
 os.environ["HF_HUB_OFFLINE"] = "1"
 

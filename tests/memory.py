@@ -6,13 +6,14 @@ sees each that was started or stopped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
 from builders import the_process_of
 from gpuslice.agent.reconcile import Start, Stop
 from gpuslice.agent.supervisor import Supervisor
+from gpuslice.model.desired import DesiredDocker
 from gpuslice.model.event import Event
 from gpuslice.model.server import Launch, RunningServer, ServerKey
 
@@ -61,6 +62,17 @@ class ServersInMemory:
 
     def rotate_logs(self) -> None:
         """There are no logs."""
+
+    def fetch(
+        self, images: Collection[str], engine: DesiredDocker, tell: Callable[[str], None]
+    ) -> None:
+        """There are no images."""
+
+    def slices_changed(self) -> None:
+        """Nobody has to be told."""
+
+    def sweep(self) -> None:
+        """Nothing is left behind."""
 
     def pids(self) -> dict[str, int]:
         return {server.name: server.pid for server in self.running.values()}

@@ -15,6 +15,9 @@ from gpuslice.sizing.tensors import Tensor
 
 FOLDER = Path(__file__).parent / "data" / "models"
 _BYTES = {"BF16": 2, "F16": 2, "F32": 4, "F8_E4M3": 1, "U8": 1, "I32": 4}
+MEMORY = "written from memory, checked by sums"
+WHERE = r"https://\S+|[\w.-]+/[\w.-]+ \S+@[0-9a-f]{40}"
+"""Where a public text is: an address, or a repository, a path in it and a commit."""
 _CHOICE = re.compile(r"\{([^{}]*)\}")
 
 
@@ -23,7 +26,7 @@ class RealModel:
     """One model of tests/data/models."""
 
     name: str
-    source: str
+    sources: list[dict[str, Any]]
     config: dict[str, Any]
     tensors: tuple[Tensor, ...]
     published: dict[str, Any]

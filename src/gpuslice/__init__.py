@@ -13,6 +13,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from gpuslice.version import __version__
+
 if TYPE_CHECKING:
     from gpuslice.agent.node import Node, machine_for, open_node
     from gpuslice.agent.prepare import prepare
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
     from gpuslice.sizing.size import size_model
     from gpuslice.stack.load import load_stack
     from gpuslice.stack.schema import Stack
-
-__version__ = "0.1.0"
 
 __all__ = [
     "CostReport",

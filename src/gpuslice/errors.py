@@ -354,6 +354,24 @@ class EngineBrokenError(RuntimeFailure):
     code = "engine-broken"
 
 
+class DockerUnavailableError(RuntimeFailure):
+    """The Docker engine cannot be asked: not installed, not running, or not ours to use."""
+
+    code = "docker-unavailable"
+
+
+class ImageMissingError(RuntimeFailure):
+    """The image of a container is not here and cannot be fetched, or is of no use here."""
+
+    code = "image-missing"
+
+
+class ContainerError(RuntimeFailure):
+    """The Docker engine refused a container; ``details`` has its own words."""
+
+    code = "container-refused"
+
+
 class NoServerError(RuntimeFailure):
     """A model was named that no running stack serves."""
 

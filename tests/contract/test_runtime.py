@@ -1,7 +1,8 @@
-"""The real thing: llama.cpp servers and the real gateway, as processes, on loopback.
+"""The real thing: llama.cpp servers and the real gateway, on loopback, in every runtime.
 
-One stack is started for the whole file, because starting is what takes the time. Every wait is for
-something that happens, and bounded.
+What holds for processes has to hold for containers, so each test is run with both. One stack is
+started for each runtime, because starting is what takes the time. Every wait is for something that
+happens, and bounded.
 """
 
 from __future__ import annotations
@@ -11,24 +12,28 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 
 from builders import a_serve_request, some_gateway_settings, the_small_model, wait_until
+from gpuslice.engines.api import Place, Surroundings
 from gpuslice.engines.catalogue import engine_named
+from gpuslice.engines.images import OWN_USER
 from gpuslice.gateway.client import GatewayClient
-from gpuslice.gateway.launching import gateway_launch
+from gpuslice.gateway.launching import gateway_container, gateway_launch
 from gpuslice.gateway.settings import GatewaySettings, new_settings, write_settings
 from gpuslice.gateway.sync import worker_changes
 from gpuslice.model.demand import ReplicaId
 from gpuslice.model.machine import Machine
-from gpuslice.model.server import Launch, Role, RunningServer
+from gpuslice.model.server import HandIn, Launch, Network, Role, RunningServer
 from gpuslice.runtime.api import Runtime
+from gpuslice.runtime.docker.runtime import DockerRuntime
 from gpuslice.runtime.ports import free_port, port_holder
 from gpuslice.runtime.process import ProcessRuntime
 from gpuslice.runtime.ready import is_ready
@@ -40,12 +45,19 @@ KEY = "client-key"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """Two models behind a gateway that asks clients for a key."""
+    """Two models behind a gateway that asks clients for a key.
+
+    Attributes:
+        open: Opens a runtime of a machine, as every process that looks at it does.
+        place: Where servers run.
+    """
 
     machine: Machine
-    runtime: ProcessRuntime
+    runtime: Runtime
     settings: GatewaySettings
     launches: dict[str, Launch]
+    open: Callable[[Machine], Runtime]
+    place: Place
 
     @property
     def gateway(self) -> GatewayClient:
@@ -65,29 +77,69 @@ class Stack:
     def wait_serving(self, *models: str) -> None:
         wait_until(lambda: self.gateway.served_models() == models)
 
+    def llama_cpp(self, model: str, port: int) -> Launch:
+        return llama_cpp(model, port, self.place)
 
-def llama_cpp(model: str, port: int) -> Launch:
+    def front(self) -> Launch:
+        return gateway(self.machine, self.settings, self.place)
+
+
+def llama_cpp(model: str, port: int, place: Place) -> Launch:
+    source = str(the_small_model().resolve())
     request = a_serve_request(
         replica=ReplicaId(model, 0),
-        source=str(the_small_model()),
+        source=source,
         port=port,
         context_tokens=256,
         concurrency=2,
         threads=1,
+        place=place,
+        surroundings=Surroundings(
+            network=Network.HOST, hand_in=HandIn.NONE, folders=(source,), memory_mib=1024
+        ),
     )
     return engine_named("llama.cpp", python=sys.executable).launch(request)
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def gateway(machine: Machine, settings: GatewaySettings, place: Place) -> Launch:
+    file = machine.gateway_file
+    inside = gateway_container(file, image="", user=OWN_USER)
+    return gateway_launch(
+        "assistants",
+        settings,
+        file,
+        python=sys.executable,
+        container=inside if place is Place.CONTAINER else None,
+    )
+
+
+@pytest.fixture(
+    scope="module",
+    params=[Place.PROCESS, pytest.param(Place.CONTAINER, marks=pytest.mark.docker)],
+)
+def stack(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    place: Place = request.param
+    opened: Callable[[Machine], Runtime] = ProcessRuntime
+    if place is Place.CONTAINER:
+        opened = partial(DockerRuntime, host=request.getfixturevalue("engine_with_our_image"))
     machine = Machine(root=tmp_path_factory.mktemp("state") / "sim-a100-80gb")
     ports = free_ports(4)
     settings = new_settings(
         host="127.0.0.1", port=ports[0], metrics_port=ports[1], client_keys=(KEY, "another-key")
     )
-    launches = {"chat": llama_cpp("chat", ports[2]), "coder": llama_cpp("coder", ports[3])}
+    launches = {
+        "chat": llama_cpp("chat", ports[2], place),
+        "coder": llama_cpp("coder", ports[3], place),
+    }
     stack = Stack(
-        machine=machine, runtime=ProcessRuntime(machine), settings=settings, launches=launches
+        machine=machine,
+        runtime=opened(machine),
+        settings=settings,
+        launches=launches,
+        open=opened,
+        place=place,
     )
     write_settings(settings, machine.gateway_file)
     try:
@@ -107,9 +159,7 @@ def free_ports(count: int) -> tuple[int, ...]:
 
 
 def start(stack: Stack) -> None:
-    front = gateway_launch(
-        "assistants", stack.settings, stack.machine.gateway_file, python=sys.executable
-    )
+    front = stack.front()
     for launch in (front, *stack.launches.values()):
         stack.runtime.start(launch)
     wait_until(lambda: all(map(answers, (front, *stack.launches.values()))))
@@ -142,9 +192,9 @@ def ask(
         connection.close()
 
 
-def test_process_runtime_is_a_runtime(stack: Stack) -> None:
-    runtime: Runtime = stack.runtime
-    assert [server.role for server in runtime.list("assistants")] == [
+def test_servers_are_found_by_stack(stack: Stack) -> None:
+    assert stack.runtime.list("others") == ()
+    assert [server.role for server in stack.runtime.list("assistants")] == [
         Role.SERVER,
         Role.SERVER,
         Role.GATEWAY,
@@ -194,7 +244,8 @@ def test_no_key_stands_in_a_process_list_or_a_log(stack: Stack) -> None:
     gateway = next(s for s in stack.runtime.list() if s.role is Role.GATEWAY)
     shown = Path(f"/proc/{gateway.pid}/cmdline").read_bytes()
     shown += Path(f"/proc/{gateway.pid}/environ").read_bytes()
-    shown += b"".join(path.read_bytes() for path in stack.machine.log_dir.iterdir())
+    shown += b"".join(path.read_bytes() for path in stack.machine.log_dir.glob("*"))
+    shown += "".join(stack.runtime.tail(gateway.name, lines=1000)).encode()
     for key in (KEY, "another-key", stack.settings.control_key):
         assert key.encode() not in shown
 
@@ -227,7 +278,7 @@ def test_every_request_has_the_whole_context(stack: Stack) -> None:
 
 
 def test_runtime_of_a_new_process_finds_the_whole_stack(stack: Stack) -> None:
-    after_a_crash = ProcessRuntime(stack.machine)
+    after_a_crash = stack.open(stack.machine)
     assert after_a_crash.list() == stack.runtime.list()
     launch = stack.launches["chat"]
     found = stack.server("chat")
@@ -249,7 +300,7 @@ def test_killed_server_is_taken_out_and_put_back(stack: Stack) -> None:
 def test_server_of_another_port_takes_the_place_of_the_old_one(stack: Stack) -> None:
     old = stack.launches["coder"]
     stack.runtime.stop(stack.server("coder"))
-    stack.launches["coder"] = llama_cpp("coder", free_port())
+    stack.launches["coder"] = stack.llama_cpp("coder", free_port())
     stack.runtime.start(stack.launches["coder"])
     wanted = {launch.url for launch in stack.launches.values()}
     changes = worker_changes(stack.gateway.list_workers(), wanted)
@@ -268,9 +319,7 @@ def test_servers_outlive_a_gateway_that_is_killed(stack: Stack) -> None:
     before = stack.server("chat")
     os.kill(gateway.pid, signal.SIGKILL)
     wait_until(lambda: all(s.role is not Role.GATEWAY for s in stack.runtime.list()))
-    front = gateway_launch(
-        "assistants", stack.settings, stack.machine.gateway_file, python=sys.executable
-    )
+    front = stack.front()
     stack.runtime.start(front)
     wait_until(lambda: answers(front))
     stack.sync()
@@ -280,19 +329,21 @@ def test_servers_outlive_a_gateway_that_is_killed(stack: Stack) -> None:
 
 def test_gateway_on_a_taken_port_ends_with_one_clear_line(stack: Stack, tmp_path: Path) -> None:
     machine = Machine(root=tmp_path / "other")
-    runtime = ProcessRuntime(machine)
+    runtime = stack.open(machine)
     settings = some_gateway_settings(port=stack.settings.port, metrics_port=free_port())
     write_settings(settings, machine.gateway_file)
-    launch = gateway_launch("late", settings, machine.gateway_file, python=sys.executable)
+    launch = replace(gateway(machine, settings, stack.place), stack="late")
     started = runtime.start(launch)
     wait_until(lambda: runtime.list() == ())
-    (last,) = runtime.tail(started.name, lines=1)
-    assert last.startswith("error: the gateway cannot start: Failed to bind")
-    assert "in use" in last
+    said = [line for line in runtime.tail(started.name) if not line.startswith("gpuslice: ended")]
+    assert said[-1].startswith("error: the gateway cannot start: Failed to bind")
+    assert "in use" in said[-1]
+    runtime.sweep()
+    assert runtime.tail(started.name)[-len(said) :], "what it said outlives it"
 
 
 def test_model_server_ends_quickly_while_it_loads(stack: Stack) -> None:
-    launch = replace(llama_cpp("third", free_port()), stack="loading")
+    launch = replace(stack.llama_cpp("third", free_port()), stack="loading")
     started = stack.runtime.start(launch)
     wait_until(lambda: len(stack.runtime.tail(launch.name)) > 1)  # it has begun
     stack.runtime.stop(started, grace_s=30)

@@ -72,7 +72,7 @@ def test_importing_the_package_imports_none_of_its_rooms() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
 
-    assert found.stdout.strip() == "[]"
+    assert found.stdout.strip() == "['gpuslice.version']"
 
 
 def test_a_program_can_plan_and_price_a_stack(

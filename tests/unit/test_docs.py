@@ -36,6 +36,7 @@ SECTIONS = {
     "ModelEntry": "A model",
     "TargetEntry": "A throughput target",
     "GatewayEntry": "The gateway",
+    "DockerEntry": "Docker",
     "HooksEntry": "Hooks",
     "PriceEntry": "Prices",
 }

@@ -18,9 +18,10 @@ from gpuslice.agent.around import (
 )
 from gpuslice.agent.handing_back import hand_back
 from gpuslice.agent.handover import Steps, handover, steps_of
-from gpuslice.agent.launches import server_launches
+from gpuslice.agent.launches import images_of, server_launches
 from gpuslice.agent.leaving import stop
 from gpuslice.agent.node import Node
+from gpuslice.agent.ports import moving_with_a_pinned_port
 from gpuslice.agent.preflight import check_before
 from gpuslice.agent.recording import record_during
 from gpuslice.agent.refusing import check_others
@@ -61,12 +62,17 @@ def bring_up(
     node = supervisor.node
     before = node.read_record()
     check_before(node, before, change, allow)
+    _fetch(node, change, report, check)
     record, observed = record_during(before, change), node.driver.read()
     uuids = {s.key: s.uuid for gpu in observed.gpus for s in gpu.slices if s.uuid}
     sitting = sitting_before(supervisor, before, observed)
     launches = server_launches(record, observed, node.host)
     replaced = {launch.slice_uuid for launch in replaced_in_place(launches, sitting)}
-    acts = handover(change.plan, {key for key, uuid in uuids.items() if uuid in replaced})
+    acts = handover(
+        change.plan,
+        {key for key, uuid in uuids.items() if uuid in replaced},
+        moving_with_a_pinned_port(change.plan, change.desired, before),
+    )
     todo, stack = steps_of(acts), change.desired.stack
     notebook = Notebook(node.store, before, allow=tuple(sorted(allow)), hooks=change.desired.hooks)
     replacement = Replacement(
@@ -86,6 +92,19 @@ def bring_up(
         replacement.do(acts[:last])
     replacement.do(acts[last:])
     replacement.settle()
+
+
+def _fetch(node: Node, change: Change, report: Report, check: Check) -> None:
+    """Bring the images of a change here: while nothing has been touched, and told as it goes."""
+    desired = change.desired
+    if desired.docker is None:
+        return
+
+    def tell(text: str) -> None:
+        check()
+        report(Event(kind=EventKind.WAIT, text=text))
+
+    node.runtime.fetch(images_of(desired), desired.docker, tell)
 
 
 def commit(supervisor: Supervisor) -> None:
@@ -117,6 +136,7 @@ def roll_back(supervisor: Supervisor, report: Report, allow: Collection[str] = (
         return False
     before = _of_this_boot(journal, node.driver.boot_id())
     hand_back(supervisor, before, report)
+    node.runtime.sweep()
     finish = _finishing(node, before)
     with hooks_around_undoing(node, journal, report):
         whole = replace(journal, before=before)
@@ -160,6 +180,7 @@ def take_down(
     hooks = record.desired.hooks if record.desired else Hooks()
     with hooks_around_going(node, hooks, going, report, stack):
         stop(supervisor, node.runtime.list(), report)
+        node.runtime.sweep()
         node.machine.gateway_file.unlink(missing_ok=True)  # it holds keys
         if mig_off:  # so that a second run, when slices are forgotten, still knows which GPUs
             gpus = {owned.slice.gpu_uuid for owned in record.owned}

@@ -6,12 +6,14 @@ a keys file changes nothing until it is asked for.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from gpuslice.agent.node import Node
+from gpuslice.engines.images import OWN_USER
 from gpuslice.errors import RecordError
 from gpuslice.gateway.client import GatewayClient, Worker
-from gpuslice.gateway.launching import gateway_launch
+from gpuslice.gateway.launching import gateway_container, gateway_launch
 from gpuslice.gateway.settings import (
     GatewaySettings,
     new_settings,
@@ -19,7 +21,7 @@ from gpuslice.gateway.settings import (
     read_settings,
     write_settings,
 )
-from gpuslice.model.desired import Record
+from gpuslice.model.desired import Record, RuntimeName
 from gpuslice.model.server import Launch
 
 
@@ -41,10 +43,16 @@ class GatewayControl:
     def launch(self, record: Record) -> Launch:
         """Describe the gateway's process for a stack."""
         assert record.desired is not None, "a gateway belongs to a stack"
-        python = self._node.host.python
-        settings = self._settings(record)
+        gateway, file = record.desired.gateway, self._node.machine.gateway_file
+        container = None
+        if gateway.runtime is RuntimeName.DOCKER:
+            container = gateway_container(file, image=gateway.image, user=_container_user())
         return gateway_launch(
-            record.desired.stack, settings, self._node.machine.gateway_file, python=python
+            record.desired.stack,
+            self._settings(record),
+            file,
+            python=self._node.host.python,
+            container=container,
         )
 
     def write_settings(self, record: Record) -> None:
@@ -84,6 +92,12 @@ class GatewayControl:
             return read_settings(self._node.machine.gateway_file)
         except RecordError:
             return None
+
+
+def _container_user() -> str:
+    """Say as whom a gateway runs in a container: root gives its settings to the image's user."""
+    uid = os.geteuid()
+    return f"{uid}:{os.getegid()}" if uid else OWN_USER
 
 
 def _suits(settings: GatewaySettings, record: Record) -> bool:

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 
 from gpuslice.apply.lanes import lanes_of
 from gpuslice.errors import BadPlanError
+from gpuslice.model.demand import ReplicaId
 from gpuslice.model.gpu import SliceKey
 from gpuslice.model.plan import Fate, Plan, PlannedSlice, Seat
 from gpuslice.planner.ordering.precedence import place
@@ -50,13 +51,17 @@ class Leave:
 Act = Steps | Leave
 
 
-def handover(plan: Plan, replaced: Collection[SliceKey] = ()) -> tuple[Act, ...]:
+def handover(
+    plan: Plan,
+    replaced: Collection[SliceKey] = (),
+    pinned: Collection[ReplicaId] = (),
+) -> tuple[Act, ...]:
     """Put the steps of a plan and the leaving of servers into an order.
 
     Args:
         plan: What changes.
-        replaced: Slices whose server leaves before the new one of its replica starts, whatever room
-            there is: because that one comes on the same slice, or needs something else of it.
+        replaced: Slices whose server is replaced by another form of itself.
+        pinned: Replicas that move and whose new server needs the port of the old one.
 
     Returns:
         What to do, one after the other. The steps are those of the plan, on each GPU in its order.
@@ -64,7 +69,7 @@ def handover(plan: Plan, replaced: Collection[SliceKey] = ()) -> tuple[Act, ...]
     Raises:
         BadPlanError: The plan declares too few pauses: somebody would have to leave undeclared.
     """
-    handing = _Handover(plan, replaced)
+    handing = _Handover(plan, replaced, pinned)
     handing.make_room()
     handing.walk_chains()
     handing.end()
@@ -84,7 +89,9 @@ def steps_in_order(plan: Plan) -> tuple[Step, ...]:
 class _Handover:
     """What has been done so far. Owned by one call of `handover`."""
 
-    def __init__(self, plan: Plan, replaced: Collection[SliceKey]) -> None:
+    def __init__(
+        self, plan: Plan, replaced: Collection[SliceKey], pinned: Collection[ReplicaId]
+    ) -> None:
         self.acts: list[Act] = []
         todo = steps(plan)
         self._steps = [step for step in todo if not isinstance(step, DisableMig)]
@@ -99,8 +106,7 @@ class _Handover:
         ]
         self._sitting = {key: server.replica for key, server in leaving}
         self._stopping = {key for key, server in leaving if server.fate is Fate.STOPS}
-        self._pausing = {key for key, server in leaving if server.pause}
-        self._pausing |= set(replaced) & self._sitting.keys()
+        self._pausing = {key for key, server in leaving if server.pause or server.replica in pinned}
         self._replaced = set(replaced) - self._sitting.keys()
         self._claimed = {seat.kept.key for seat in plan.seats if seat.kept is not None}
 

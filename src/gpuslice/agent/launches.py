@@ -6,13 +6,13 @@ memory are read from the world, never remembered.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gpuslice.engines.api import ServeRequest
+from gpuslice.engines.api import Place, ServeRequest, Surroundings
 from gpuslice.engines.catalogue import engine_named
+from gpuslice.engines.images import OWN, image_of
 from gpuslice.model.demand import ReplicaId
-from gpuslice.model.desired import Desired, DesiredModel, Record
+from gpuslice.model.desired import Desired, DesiredDocker, DesiredModel, Record, RuntimeName
 from gpuslice.model.gpu import Gpu, Observed, Slice
 from gpuslice.model.plan import Owned
 from gpuslice.model.server import Launch
@@ -55,6 +55,18 @@ def server_launches(record: Record, observed: Observed, host: Host) -> tuple[Lau
     return tuple(launches)
 
 
+def images_of(desired: Desired) -> frozenset[str]:
+    """Name the images that the containers of a stack are made from."""
+    images = {
+        image_of(model.engine, model.image)
+        for model in desired.models
+        if model.runtime is RuntimeName.DOCKER
+    }
+    if desired.gateway.runtime is RuntimeName.DOCKER:
+        images.add(desired.gateway.image or OWN)
+    return frozenset(images)
+
+
 def missing_slices(record: Record, observed: Observed) -> tuple[Owned, ...]:
     """Name the slices that should carry a server and are not there any more."""
     if record.desired is None:
@@ -68,13 +80,6 @@ def cpu_threads(slice_: Slice, gpu: Gpu, cpu_count: int) -> int:
     """Give a CPU engine the share of the processors that its slice has of the GPU, at least one."""
     memory_slices = gpu.geometry.memory_slices if gpu.geometry else slice_.placement.size
     return max(1, cpu_count * slice_.placement.size // memory_slices)
-
-
-def lease_ports(
-    replicas: tuple[ReplicaId, ...], held: Mapping[ReplicaId, int], fresh: Mapping[ReplicaId, int]
-) -> dict[ReplicaId, int]:
-    """Keep the port a replica has; give the others their fresh one."""
-    return {replica: held.get(replica) or fresh[replica] for replica in replicas}
 
 
 def _request(
@@ -102,4 +107,28 @@ def _request(
         threads=cpu_threads(slice_, gpu, host.cpu_count),
         program=model.program,
         ready=model.ready,
+        place=Place.CONTAINER if model.runtime is RuntimeName.DOCKER else Place.PROCESS,
+        surroundings=_surroundings(desired.docker or DesiredDocker(), model, gpu, slice_),
+    )
+
+
+def _surroundings(
+    docker: DesiredDocker, model: DesiredModel, gpu: Gpu, slice_: Slice
+) -> Surroundings:
+    """Say what a server finds around it in a container: what was settled at ``up``, its slice."""
+    return Surroundings(
+        image=model.image,
+        network=docker.network,
+        hand_in=docker.hand_in,
+        cache=docker.cache,
+        folders=model.reads,
+        user=model.user,
+        token=docker.token,
+        memory_mib=model.host_memory_mib or docker.memory_mib or slice_.memory_mib,
+        labels=(
+            ("gpuslice.gpu", gpu.uuid),
+            ("gpuslice.gpu-instance", str(slice_.gpu_instance_id)),
+            ("gpuslice.profile", slice_.profile),
+            ("gpuslice.placement", str(slice_.placement)),
+        ),
     )

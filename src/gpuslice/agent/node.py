@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from gpuslice.agent.launches import Host
 from gpuslice.apply.record import RecordStore
 from gpuslice.driver.api import Driver
-from gpuslice.model.desired import Record
+from gpuslice.model.desired import DesiredDocker, Record
 from gpuslice.model.machine import Machine, machine_slug
 from gpuslice.runtime.api import Runtime
 
@@ -32,7 +32,7 @@ class Node:
     Attributes:
         machine: Where its state is kept.
         driver: Its GPUs.
-        runtime: Its processes.
+        runtime: Its servers.
         store: What is recorded about it.
         host: The machine around the GPUs.
         another_driver: Opens a further driver of the same GPUs, for a thread of its own; None
@@ -91,16 +91,30 @@ def open_node(machine: Machine) -> Node:
     Raises:
         NoDriverError: There is no NVIDIA driver, and no simulation was asked for.
     """
-    from gpuslice.runtime.process import ProcessRuntime
-
     return Node(
         machine=machine,
         driver=open_driver(machine),
-        runtime=ProcessRuntime(machine),
+        runtime=open_runtime(machine),
         store=record_store(machine),
         host=Host(python=sys.executable, cpu_count=os.cpu_count() or 1),
         another_driver=partial(open_driver, machine),
     )
+
+
+def open_runtime(machine: Machine) -> Runtime:
+    """Open where the servers of a machine run: processes, and the Docker engines in use."""
+    from gpuslice.runtime.combined import CombinedRuntime
+    from gpuslice.runtime.process import ProcessRuntime
+
+    store = record_store(machine)
+    return CombinedRuntime(machine, ProcessRuntime(machine), partial(_engines_in_use, store))
+
+
+def _engines_in_use(store: RecordStore) -> tuple[DesiredDocker, ...]:
+    """Say which engines hold containers: that of the stack, and of the one before a change."""
+    journal = store.read_journal()
+    stacks = (store.read_record().desired, journal.before.desired if journal else None)
+    return tuple(stack.docker for stack in stacks if stack is not None and stack.docker is not None)
 
 
 def record_store(machine: Machine) -> RecordStore:

@@ -12,22 +12,33 @@ from pathlib import Path
 from gpuslice.agent.demands import demands_of, unknown_products
 from gpuslice.agent.estimates import estimate_notes
 from gpuslice.agent.node import Node
+from gpuslice.agent.places import Ask, Places, choose_places
 from gpuslice.agent.pricing import plan_prices
 from gpuslice.agent.proposal import PlanOptions, Prepared, Proposal, Tell
 from gpuslice.agent.restarts import restarts_of
 from gpuslice.agent.sight import leave_out_hidden, require_ours_in_sight
-from gpuslice.engines.api import ServeRequest
+from gpuslice.agent.surroundings import ModelFiles, files_of, settled
+from gpuslice.engines.api import Place, ServeRequest, Surroundings
 from gpuslice.engines.catalogue import engine_named
 from gpuslice.errors import NoRoomError, UnknownGpuError
 from gpuslice.hardware import MIG_PRODUCTS
 from gpuslice.model.certificate import FrontierPoint
 from gpuslice.model.demand import Demand, ReplicaId, Rules
-from gpuslice.model.desired import Desired, DesiredGateway, DesiredModel, Hooks, Record
+from gpuslice.model.desired import (
+    Desired,
+    DesiredDocker,
+    DesiredGateway,
+    DesiredModel,
+    Hooks,
+    Record,
+    RuntimeName,
+)
 from gpuslice.model.gpu import Observed
 from gpuslice.model.plan import Seat
 from gpuslice.planner.admission import check_demands, choose_gpus
 from gpuslice.planner.check import check_plan
 from gpuslice.planner.plan import plan
+from gpuslice.runtime.docker.facts import read_facts
 from gpuslice.runtime.installed import which
 from gpuslice.stack.load import LoadedStack
 from gpuslice.stack.schema import ModelEntry, Stack
@@ -42,6 +53,7 @@ def prepare(
     loaded: LoadedStack,
     options: PlanOptions = _AS_USUAL,
     *,
+    ask: Ask = read_facts,
     tell: Tell = lambda _: None,
 ) -> Prepared:
     """Plan a stack on a machine as it is now. Changes nothing.
@@ -50,6 +62,7 @@ def prepare(
         node: The machine.
         loaded: The stack file.
         options: What a command says beside it.
+        ask: Asks the Docker engine, where that can matter.
         tell: Told what is going on.
 
     Raises:
@@ -59,12 +72,14 @@ def prepare(
         DriverError: The GPUs cannot be read, or have no MIG.
         PermissionDeniedError: No GPU that the stack may use shows its slices, or one that has
             slices of ours does not.
+        DockerUnavailableError: The file wants containers and the Docker engine cannot be asked.
+        ContainerError: It wants what that engine cannot give.
     """
     check_file(loaded, node.host.python)
     tell("reading the GPUs")
     observed, record = node.driver.survey(), node.read_record()
     require_ours_in_sight(record, observed)
-    made = plan_on(observed, loaded, record, options, tell=tell)
+    made = plan_on(observed, loaded, record, options, ask=ask, tell=tell)
     return replace(made, restarts=restarts_of(node, made))
 
 
@@ -90,6 +105,7 @@ def plan_on(
     options: PlanOptions = _AS_USUAL,
     *,
     addable: frozenset[str] = frozenset(),
+    ask: Ask | None = None,
     tell: Tell = lambda _: None,
 ) -> Prepared:
     """Plan a stack on GPUs, wherever they come from.
@@ -100,6 +116,7 @@ def plan_on(
         record: Which of their slices are ours.
         options: What a command says beside the file.
         addable: UUIDs of those GPUs that are not there, but may be added.
+        ask: Asks the Docker engine, where that can matter; None to ask nobody.
         tell: Told what is going on.
 
     Raises:
@@ -107,8 +124,13 @@ def plan_on(
         PlanningError: A GPU or profile that is not there, demands that contradict each other, or a
             model that fits nothing.
         BadPlanError: The plan does not pass its own check.
+        DockerUnavailableError: The file wants containers and the Docker engine cannot be asked.
+        ContainerError: It wants what that engine cannot give.
     """
-    desired = resolve(loaded, simulated=observed.simulated)
+    places = choose_places(
+        loaded.stack, simulated=observed.simulated, before=record.desired, ask=ask
+    )
+    desired = resolve(loaded, simulated=observed.simulated, places=places)
     rules, notes = _rules(observed, loaded.stack, options, addable)
     tell("working out what the models need")
     demands = demands_of(loaded, observed)
@@ -132,6 +154,7 @@ def plan_on(
             *unknown_products(loaded, observed),
             *estimate_notes(demands, made, observed),
             *notes,
+            *places.notes,
             *_overruled(desired, made.seats),
         ),
     )
@@ -149,33 +172,47 @@ def trade_off(proposal: Proposal, *, limit_s: float = 60.0) -> tuple[FrontierPoi
     return frontier(proposal.observed, proposal.demands, proposal.owned, rules, limit_s=limit_s)
 
 
-def resolve(loaded: LoadedStack, *, simulated: bool = False) -> Desired:
+def resolve(
+    loaded: LoadedStack, *, simulated: bool = False, places: Places | None = None
+) -> Desired:
     """Turn a stack file into what the agent needs, with absolute paths and chosen engines.
 
     Args:
         loaded: The stack file.
         simulated: True where there is no GPU to compute on.
+        places: Where its servers run; None for what the file alone says of it.
     """
     stack = loaded.stack
+    places = places or choose_places(stack, simulated=simulated)
+    docker = settled(places.docker) if places.docker else None
     keys = stack.gateway.api_keys_file
     return Desired(
         stack=stack.name,
         stack_file=str(loaded.path.absolute()),
         digest=loaded.digest,
         models=tuple(
-            _model(name, entry, loaded.folder, simulated=simulated)
+            _model(
+                name,
+                entry,
+                loaded.folder,
+                simulated=simulated,
+                docker=docker if places.runtimes[name] is RuntimeName.DOCKER else None,
+            )
             for name, entry in stack.models.items()
         ),
         gateway=DesiredGateway(
             host=stack.gateway.host,
             port=stack.gateway.port,
             api_keys_file=str((loaded.folder / keys).absolute()) if keys else "",
+            runtime=RuntimeName(stack.gateway.runtime),
+            image=stack.gateway.image or "",
         ),
         hooks=Hooks(
             before=stack.hooks.before,
             after=stack.hooks.after,
             timeout_s=stack.hooks.timeout_s,
         ),
+        docker=docker,
     )
 
 
@@ -217,6 +254,8 @@ def _request(desired: Desired, model: DesiredModel, *, memory_mib: int) -> Serve
         environment=model.environment,
         program=model.program,
         ready=model.ready,
+        place=Place.CONTAINER if model.runtime is RuntimeName.DOCKER else Place.PROCESS,
+        surroundings=Surroundings(image=model.image),
     )
 
 
@@ -265,13 +304,15 @@ def _located(command: tuple[str, ...], folder: Path) -> tuple[str, ...]:
     return (str(folder / command[0]), *command[1:])
 
 
-def _program(entry: ModelEntry, folder: Path, *, simulated: bool) -> str:
+def _program(entry: ModelEntry, folder: Path, runtime: RuntimeName, *, simulated: bool) -> str:
     """Choose an engine's program, "" for the usual one.
 
     llama.cpp has two: its own server, which computes on the slice, and the one in the wheel, which
     usually computes on the CPU. It is chosen once, here, so that installing one later replaces no
-    server that runs.
+    server that runs. In a container it is a program of the image.
     """
+    if runtime is RuntimeName.DOCKER:
+        return entry.program or ""
     if entry.program:
         return _located((entry.program,), folder)[0]
     if entry.engine_name == "llama.cpp" and not simulated:
@@ -279,16 +320,28 @@ def _program(entry: ModelEntry, folder: Path, *, simulated: bool) -> str:
     return ""
 
 
-def _model(name: str, entry: ModelEntry, folder: Path, *, simulated: bool) -> DesiredModel:
+def _model(
+    name: str, entry: ModelEntry, folder: Path, *, simulated: bool, docker: DesiredDocker | None
+) -> DesiredModel:
+    """Resolve one model; ``docker`` is its engine where it runs in a container."""
+    runtime = RuntimeName.DOCKER if docker else RuntimeName.PROCESS
+    source = resolve_source(entry.model, folder) if entry.model else ""
+    files = files_of(source, entry.args, docker.cache) if docker else ModelFiles()
     return DesiredModel(
         name=name,
         engine=entry.engine_name,
-        source=resolve_source(entry.model, folder) if entry.model else "",
+        source=source,
         context_tokens=entry.context_tokens,
         concurrency=entry.concurrency,
         args=entry.args,
         command=_located(entry.command, folder),
         environment=tuple(sorted(entry.environment.items())),
-        program=_program(entry, folder, simulated=simulated),
+        program=_program(entry, folder, runtime, simulated=simulated),
         ready=entry.ready or "",
+        runtime=runtime,
+        image=entry.image or "",
+        port=entry.port or 0,
+        host_memory_mib=entry.host_memory or 0,
+        reads=files.reads,
+        user=files.user,
     )

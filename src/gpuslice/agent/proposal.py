@@ -40,7 +40,7 @@ class PlanOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restart:
-    """A server that is replaced where it sits, and does not answer meanwhile.
+    """A server that is replaced on its slice, or its port, and does not answer meanwhile.
 
     Attributes:
         replica: Whose server; None for the gateway.

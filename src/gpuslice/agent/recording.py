@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from gpuslice.agent.launches import lease_ports
+from gpuslice.agent.ports import lease_ports, metrics_port
 from gpuslice.model.desired import Change, PortLease, Record
 from gpuslice.model.plan import Fate, Owned
-from gpuslice.runtime.ports import free_port
 
 
 def record_during(before: Record, change: Change) -> Record:
@@ -28,14 +27,14 @@ def record_during(before: Record, change: Change) -> Record:
         RuntimeFailure: No port is free.
     """
     leases = _leases(before, change)
-    taken = [*(lease.port for lease in (*before.ports, *leases)), change.desired.gateway.port]
+    taken = [*(lease.port for lease in before.ports), change.desired.gateway.port]
     enabled = {gpu.gpu_uuid for gpu in change.plan.gpus if gpu.enable_mig}
     return replace(
         before,
         desired=change.desired,
         owned=tuple(_owned(before, change)),
         ports=leases,
-        gateway_metrics_port=before.gateway_metrics_port or free_port(taken),
+        gateway_metrics_port=metrics_port(before.gateway_metrics_port, leases, taken),
         mig_enabled=tuple(sorted({*before.mig_enabled, *enabled})),
     )
 
@@ -43,18 +42,12 @@ def record_during(before: Record, change: Change) -> Record:
 def _leases(before: Record, change: Change) -> tuple[PortLease, ...]:
     """Give every replica its port; one whose two servers meet for a while gets another one."""
     held = {lease.replica: lease.port for lease in before.ports}
-    taken = [*held.values(), change.desired.gateway.port, before.gateway_metrics_port]
+    taken = [*held.values(), before.gateway_metrics_port]
     for server in change.plan.servers:
         if server.fate is Fate.MOVES and not server.pause:
             held.pop(server.replica, None)
     replicas = tuple(seat.replica for seat in change.plan.seats)
-    fresh = {}
-    for replica in replicas:
-        if replica not in held:
-            fresh[replica] = free_port(taken)
-            taken.append(fresh[replica])
-    leases = lease_ports(replicas, held, fresh)
-    return tuple(PortLease(replica=r, port=p) for r, p in leases.items())
+    return lease_ports(change.desired, replicas, held, taken)
 
 
 def _owned(before: Record, change: Change) -> Iterator[Owned]:

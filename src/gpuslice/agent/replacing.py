@@ -81,6 +81,7 @@ class Replacement:
         for key in gone:  # the driver may give a later slice the same UUID
             self.sitting.pop(self.uuids.get(key, ""), None)
         node.store.write_record(self.record)
+        node.runtime.slices_changed()
 
     def leave(self, act: Leave) -> None:
         """Wait until all others are ready, then let servers leave.
@@ -157,16 +158,11 @@ def _as_it_runs(launch: Launch, process: RunningServer) -> Launch:
 def _sorted_out(
     launches: Sequence[Launch], sitting: Mapping[str, Launch]
 ) -> tuple[list[Launch], list[Launch]]:
-    """Split into those that may run now, and the old ones that go on where they sit.
-
-    A new one waits for its slice, and for its port where an old one still listens on that.
-    """
-    now = []
-    ports = {old.port for old in sitting.values()}
+    """Split into those that may run now, and the old ones that go on where they sit."""
+    now, listening = [], {old.url: old for old in sitting.values()}
     for launch in launches:
-        old = sitting.get(launch.slice_uuid)
-        unchanged = old is not None and old.config_hash == launch.config_hash
-        if unchanged or (old is None and launch.port not in ports):
+        old = sitting.get(launch.slice_uuid) or listening.get(launch.url)
+        if old is None or old.config_hash == launch.config_hash:
             now.append(launch)
-    staying = {launch.slice_uuid for launch in now}
-    return now, [old for uuid, old in sitting.items() if uuid not in staying]
+    unchanged = {launch.slice_uuid for launch in now}
+    return now, [old for uuid, old in sitting.items() if uuid not in unchanged]

@@ -16,12 +16,15 @@ from dataclasses import fields, replace
 from gpuslice.agent.gateway_control import GatewayControl
 from gpuslice.agent.launches import server_launches
 from gpuslice.agent.node import Node
+from gpuslice.agent.ports import moving_with_a_pinned_port
 from gpuslice.agent.proposal import Proposal, Restart
 from gpuslice.errors import SecretMissingError
 from gpuslice.model.desired import Desired, DesiredModel
 from gpuslice.model.plan import Owned
 
-_KEYS = {"source": "model"}  # what the stack file calls it, where that is another word
+# What the stack file calls it, or a reader would, where that is another word.
+_KEYS = {"source": "model", "reads": "files", "user": "owner of the files"}
+_PINNED = "its port is pinned"
 _OTHERWISE = "gpuslice would start it in another way"
 
 
@@ -33,7 +36,8 @@ def restarts_of(node: Node, proposal: Proposal) -> tuple[Restart, ...]:
         proposal: What is planned on it.
 
     Returns:
-        One for each server that runs, stays on its slice, and would be started in another form.
+        One for each server that runs, stays on its slice, and would be started in another form;
+        and for each that moves and has to leave the port that the stack file pins.
     """
     running = {process.key: process for process in node.runtime.list() if not process.headless}
     record = replace(
@@ -45,6 +49,8 @@ def restarts_of(node: Node, proposal: Proposal) -> tuple[Restart, ...]:
         if process and process.config_hash != launch.config_hash and launch.replica:
             why = _why(proposal.record.desired, proposal.desired, launch.replica.model)
             found.append(Restart(replica=launch.replica, why=why))
+    pinned = moving_with_a_pinned_port(proposal.plan, proposal.desired, proposal.record)
+    found += [Restart(replica=replica, why=_PINNED) for replica in sorted(pinned)]
     control = GatewayControl(node)
     try:
         control.refresh(record)
@@ -71,6 +77,8 @@ def _why(before: Desired | None, after: Desired, model: str) -> str:
     if old is None or new is None:
         return _OTHERWISE
     names = [f.name for f in fields(DesiredModel) if getattr(old, f.name) != getattr(new, f.name)]
+    if before is not None and before.docker != after.docker:
+        names.append("docker")
     if not names:
         return _OTHERWISE
     return f"{', '.join(_KEYS.get(name, name) for name in names)} changed"

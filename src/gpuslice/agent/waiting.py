@@ -7,6 +7,7 @@ has seen enough.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
@@ -18,10 +19,12 @@ from gpuslice.engines.progress import stage
 from gpuslice.errors import GatewayError, GpusliceError, ServerExitedError, ServerTimeoutError
 from gpuslice.model.event import Event, EventKind, Report
 from gpuslice.model.server import Launch, Role, ServerKey
+from gpuslice.runtime.downloads import Downloads
+from gpuslice.runtime.starting import inherited_environment
 
 READY_TIMEOUT_S = 1800.0
 """How long nobody who is waited for may write anything new; a large download takes hours, and its
-log goes on."""
+log or its file goes on."""
 LONGEST_S = 6 * 3600.0
 """How long is waited at most, whatever the logs say."""
 REFUSED_TIMEOUT_S = 60.0
@@ -63,7 +66,7 @@ def wait_until_ready(
     supervisor.start_counting_anew()
     began = time.monotonic()
     next_report_s = REPORT_EVERY_S
-    silence = _Silence()
+    silence, downloads = _Silence(), Downloads(inherited_environment(os.environ))
     ready: set[ServerKey] = set()
     refused: dict[ServerKey, float] = {}
     while not _settled(supervisor, wanted, leaving, ready):
@@ -77,7 +80,9 @@ def wait_until_ready(
             raise _too_late(supervisor, waiting, waited_s)
         if waited_s >= next_report_s:
             next_report_s = waited_s + REPORT_EVERY_S
-            silence.note(_report_waiting(supervisor, waiting, waited_s, report), waited_s)
+            silence.note(
+                _report_waiting(supervisor, waiting, downloads, waited_s, report), waited_s
+            )
         time.sleep(LOOK_EVERY_S)
     _report_ready(wanted, ready - known, report)
 
@@ -90,7 +95,7 @@ class _Silence:
         self._since_s = 0.0
 
     def note(self, last: tuple[tuple[str, str], ...], waited_s: float) -> None:
-        """Take the last line of each; any that is another one ends the silence."""
+        """Take the last sign of each; any that is another one ends the silence."""
         if last != self._last:
             self._last, self._since_s = last, waited_s
 
@@ -195,17 +200,24 @@ def _raise_if_refused(
 
 
 def _report_waiting(
-    supervisor: Supervisor, waiting: Sequence[Launch], waited_s: float, report: Report
+    supervisor: Supervisor,
+    waiting: Sequence[Launch],
+    downloads: Downloads,
+    waited_s: float,
+    report: Report,
 ) -> tuple[tuple[str, str], ...]:
-    """Say what each is busy with; return the last line of each by its name."""
-    last = []
-    for name in (launch.name for launch in waiting):
-        tail = supervisor.node.runtime.tail(name, lines=20)
-        last.append((name, tail[-1] if tail else ""))
-        said = stage(tail) or last[-1][1].strip()[:100]
-        told = f"{name} is starting, {waited_s:.0f} s" + (f": {said}" if said else "")
+    """Say what each is busy with; return the last sign of life of each by its name."""
+    signs = []
+    for launch in waiting:
+        tail, more = supervisor.node.runtime.tail(launch.name, lines=20), downloads.grown(launch)
+        last = tail[-1] if tail else ""
+        said = stage(tail) or last.strip()[:100]
+        if more and not said.startswith("downloading"):
+            said = f"downloading the model, {more / 1e9:,.2f} GB so far"
+        told = f"{launch.name} is starting, {waited_s:.0f} s" + (f": {said}" if said else "")
         report(Event(kind=EventKind.WAIT, text=told))
-    return tuple(last)
+        signs.append((launch.name, f"{last} {more or ''}"))
+    return tuple(signs)
 
 
 def _too_late(

@@ -80,12 +80,11 @@ def logs(
     simulate: Simulate = "",
 ) -> None:
     """Show what a server has written, also after it ended."""
-    from gpuslice.agent.node import record_store
+    from gpuslice.agent.node import open_runtime, record_store
     from gpuslice.agent.situation import log_names
-    from gpuslice.runtime.process import ProcessRuntime
 
     machine = machine_of(simulate)
-    runtime = ProcessRuntime(machine)
+    runtime = open_runtime(machine)
     names = log_names(record_store(machine).read_record(), runtime.list(), model)
     if follow and len(names) > 1:
         many = ", ".join(names)

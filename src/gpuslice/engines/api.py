@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from gpuslice.model.demand import ReplicaId
-from gpuslice.model.server import Launch
+from gpuslice.model.server import HandIn, Launch, Network
 
 
 class Place(StrEnum):
@@ -23,6 +23,34 @@ class Place(StrEnum):
 
     PROCESS = "process"
     CONTAINER = "container"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a server in a container is to find around it, as far as the machine decides that.
+
+    Attributes:
+        image: The user's own image, "" for the engine's usual one.
+        network: How it is reached.
+        hand_in: How it is given its slice.
+        cache: Folder of the machine that holds models of the hub, "" for none.
+        folders: Folders and files that its model is read from, links followed.
+        user: ``uid:gid`` without which it could not read its model or write the cache; "" where
+            any user can.
+        token: True when the machine has a token for the hub.
+        memory_mib: Most memory of the machine it may take, MiB; 0 for no limit.
+        labels: What its container says of the slice: GPU, instance, profile, placement.
+    """
+
+    image: str = ""
+    network: Network = Network.BRIDGE
+    hand_in: HandIn = HandIn.REQUEST
+    cache: str = ""
+    folders: tuple[str, ...] = ()
+    user: str = ""
+    token: bool = False
+    memory_mib: int = 0
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +78,7 @@ class ServeRequest:
         ready: What the server is asked before it counts as ready (`questions.KINDS`), "" for what
             suits the engine.
         place: A process or a container.
+        surroundings: What the container finds around it; counts only where it runs in one.
     """
 
     stack: str
@@ -69,11 +98,23 @@ class ServeRequest:
     place: Place = Place.PROCESS
     memory_limit_mib: int = 0
     shared_gpu: str = ""
+    surroundings: Surroundings = Surroundings()
+
+    @property
+    def in_container(self) -> bool:
+        """True where it runs in a container."""
+        return self.place is Place.CONTAINER
+
+    @property
+    def allowed_mib(self) -> int:
+        """What the server may take, MiB: all of its device, or less where software shares it."""
+        return min(self.memory_limit_mib or self.slice_memory_mib, self.slice_memory_mib)
 
     @property
     def listens_on(self) -> str:
         """Address to listen on: loopback, or all of a container's own, whose port is mapped."""
-        return "0.0.0.0" if self.place is Place.CONTAINER else "127.0.0.1"  # noqa: S104 - its own
+        own_network = self.in_container and self.surroundings.network is Network.BRIDGE
+        return "0.0.0.0" if own_network else "127.0.0.1"  # noqa: S104 - its own
 
 
 class Engine(Protocol):

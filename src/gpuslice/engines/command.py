@@ -11,7 +11,6 @@ import string
 
 from gpuslice.engines.api import ServeRequest
 from gpuslice.engines.bound import bound_launch
-from gpuslice.engines.by_hand import on_host
 from gpuslice.engines.environment import bind_environment
 from gpuslice.errors import StackError
 from gpuslice.model.server import Launch
@@ -24,11 +23,15 @@ PLACEHOLDERS = (
     "name",
     "context_tokens",
     "concurrency",
+    "host",
 )
 
 
 class Command:
-    """Engine ``command``: a server that listens on ``{port}`` and answers 200 on ``/health``."""
+    """Engine ``command``: a server that listens on ``{port}`` and answers 200 on ``/health``.
+
+    In a container of its own network it has to listen on ``{host}``, not on loopback.
+    """
 
     name = "command"
 
@@ -46,7 +49,7 @@ class Command:
         parts = (*request.command, *request.args)
         command = tuple(fill(part, request) for part in parts)
         environment = bind_environment(request)
-        return bound_launch(request, command, environment, by_hand=on_host(request, command))
+        return bound_launch(self.name, request, command, environment)
 
 
 def fill(template: str, request: ServeRequest) -> str:
@@ -75,11 +78,12 @@ def _values(request: ServeRequest) -> dict[str, str]:
     values = (
         str(request.port),
         request.source,
-        str(request.slice_memory_mib),
+        str(request.allowed_mib),
         request.slice_uuid,
         request.replica.model,
         str(request.context_tokens),
         str(request.concurrency),
+        request.listens_on,
     )
     return dict(zip(PLACEHOLDERS, values, strict=True))
 

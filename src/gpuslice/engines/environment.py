@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from gpuslice.engines.api import Place, ServeRequest
+from gpuslice.engines.api import ServeRequest
 from gpuslice.errors import StackError
+from gpuslice.model.server import HandIn
 
 CUDA_DEVICES = "CUDA_VISIBLE_DEVICES"
 NVIDIA_DEVICES = "NVIDIA_VISIBLE_DEVICES"
+
+_BY_CDI_ALONE = "void"  # what the toolkit's own CDI specifications set
 
 
 def bind_environment(
@@ -23,8 +26,9 @@ def bind_environment(
     For a process ``CUDA_VISIBLE_DEVICES`` takes the full MIG UUID: an index would count every
     device of the machine. In a container it must not be set: the container toolkit shows one
     device, which ``NVIDIA_VISIBLE_DEVICES`` names, and inside it has number 0 whatever its UUID
-    (several engines convert the entries of ``CUDA_VISIBLE_DEVICES`` to numbers). Nobody may replace
-    the binding, or two models would share a slice without a word.
+    (several engines convert the entries of ``CUDA_VISIBLE_DEVICES`` to numbers). Where CDI hands it
+    in, that variable says so, or a runtime of NVIDIA's would hand it in a second time. Nobody may
+    replace the binding, or two models would share a slice without a word.
 
     Args:
         request: What is to be served, and on which slice.
@@ -35,8 +39,10 @@ def bind_environment(
     """
     merged = dict(defaults) | dict(request.environment)
     merged |= {CUDA_DEVICES: request.slice_uuid, NVIDIA_DEVICES: request.slice_uuid}
-    if request.place is Place.CONTAINER:
+    if request.in_container:
         del merged[CUDA_DEVICES]
+        if request.surroundings.hand_in is HandIn.CDI:
+            merged[NVIDIA_DEVICES] = _BY_CDI_ALONE
     return tuple(sorted(merged.items()))
 
 

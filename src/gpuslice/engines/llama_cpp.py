@@ -2,7 +2,8 @@
 
 Separate from the program for the wheel (``gpuslice.runtime.llama_cpp_server``): this room only
 describes. Where a request names a program, that is llama.cpp's own ``llama-server``, which a build
-for CUDA has; where it names none, our small program around the wheel's server is meant.
+for CUDA has; so is the entry point of an image that the user names. Where it names neither, our
+small program around the wheel's server is meant.
 
 - **Memory.** llama.cpp divides its context among its slots, so ``llama-server`` gets context ×
   parallel tokens. Every layer goes to the slice and fitting is off, so that a model that is too
@@ -15,6 +16,8 @@ Source: xllamacpp's README; llama.cpp's server README (``--metrics``, ``/health`
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from gpuslice.engines.api import ServeRequest
 from gpuslice.engines.arguments import merge_arguments, overruled, refuse_arguments
@@ -47,6 +50,8 @@ _ALIASES = {
     "--gpu-layers": "--n-gpu-layers",
     "-hf": "--hf-repo",
     "-hfr": "--hf-repo",
+    "-mu": "--model-url",
+    "-dr": "--docker-repo",
 }
 _KEYS = "keys belong to the gateway (gateway.api_keys_file), never to a command line"
 _RESERVED = {
@@ -58,10 +63,34 @@ _RESERVED = {
 }
 _SERVER_RESERVED = _RESERVED | {
     "--hf-repo": "the file is the model's `model:`",
+    "--model-url": "the file is the model's `model:`",
+    "--docker-repo": "the file is the model's `model:`",
+    "--models-dir": "a server has one model, which is the model's `model:`",
+    "--models-preset": "a server has one model, which is the model's `model:`",
     "--api-key-file": _KEYS,
     "--api-prefix": "the gateway asks servers below /v1",
     "--ssl-key-file": "the gateway asks servers on loopback, without TLS",
     "--ssl-cert-file": "the gateway asks servers on loopback, without TLS",
+}
+_WRITE_AN_ARGUMENT = "an argument of gpuslice's counts instead; write {flag} into args"
+_VARIABLES = {"LLAMA_API_KEY": _KEYS, "LLAMA_ARG_API_KEY_FILE": _KEYS}
+# The program hears a variable where no argument says otherwise; gpuslice gives some of these.
+_SERVER_VARIABLES = _VARIABLES | {
+    "LLAMA_ARG_API_PREFIX": _SERVER_RESERVED["--api-prefix"],
+    "LLAMA_ARG_SSL_KEY_FILE": _SERVER_RESERVED["--ssl-key-file"],
+    "LLAMA_ARG_SSL_CERT_FILE": _SERVER_RESERVED["--ssl-cert-file"],
+    "LLAMA_ARG_MODEL": _RESERVED["--model"],
+    "LLAMA_ARG_HF_REPO": _SERVER_RESERVED["--hf-repo"],
+    "LLAMA_ARG_MODEL_URL": _SERVER_RESERVED["--model-url"],
+    "LLAMA_ARG_DOCKER_REPO": _SERVER_RESERVED["--docker-repo"],
+    "LLAMA_ARG_MODELS_DIR": _SERVER_RESERVED["--models-dir"],
+    "LLAMA_ARG_MODELS_PRESET": _SERVER_RESERVED["--models-preset"],
+    "LLAMA_ARG_ALIAS": _RESERVED["--alias"],
+    "LLAMA_ARG_HOST": _RESERVED["--host"],
+    "LLAMA_ARG_PORT": _RESERVED["--port"],
+    "LLAMA_ARG_CTX_SIZE": _WRITE_AN_ARGUMENT.format(flag="--ctx-size"),
+    "LLAMA_ARG_N_PARALLEL": _WRITE_AN_ARGUMENT.format(flag="--parallel"),
+    "LLAMA_ARG_N_GPU_LAYERS": _WRITE_AN_ARGUMENT.format(flag="--n-gpu-layers"),
 }
 _REASONS = {
     "--context-tokens": "which `context_tokens` says and the slice was chosen for",
@@ -86,27 +115,31 @@ class LlamaCpp:
         Raises:
             StackError: The user's arguments or variables set what gpuslice has to set.
         """
-        refuse_variables(request, {"LLAMA_API_KEY": _KEYS, "LLAMA_ARG_API_KEY_FILE": _KEYS})
-        if request.program:
+        own_image = request.in_container and bool(request.surroundings.image)
+        own_server = bool(request.program) or own_image
+        refuse_variables(request, _SERVER_VARIABLES if own_server else _VARIABLES)
+        if own_server:
             refuse_arguments(request.replica, _long(request.args), _SERVER_RESERVED)
             flags, aliases = _server_flags(request), _ALIASES
-            program: tuple[str, ...] = (request.program, "--metrics")
+            program = (*filter(None, (request.program,)), "--metrics")
             environment = bind_environment(request, _SERVER_ENVIRONMENT)
         else:
             refuse_arguments(request.replica, request.args, _RESERVED)
             flags, aliases = _wheel_flags(request), {}
-            program = (self._python, "-m", PROGRAM)
+            program = ("python3" if request.in_container else self._python, "-m", PROGRAM)
             environment = bind_environment(request)
         arguments = merge_arguments(flags, request.args, aliases=aliases)
-        return bound_launch(
+        launch = bound_launch(
+            self.name,
             request,
             (*program, *arguments),
             environment,
-            by_hand=_by_hand(request),
             metrics=METRICS,
             kinds=GENERATING_OR_EMBEDDING,
             notes=overruled(request.replica, flags, request.args, _REASONS, aliases=aliases),
+            own_entrypoint=own_image and not request.program,
         )
+        return launch if launch.container else replace(launch, by_hand=_by_hand(request))
 
 
 def _long(arguments: tuple[str, ...]) -> tuple[str, ...]:

@@ -19,10 +19,9 @@ SGLang.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from fractions import Fraction
 
-from gpuslice.engines.api import Place, ServeRequest
+from gpuslice.engines.api import ServeRequest
 from gpuslice.engines.arguments import (
     merge_arguments,
     overruled,
@@ -30,7 +29,6 @@ from gpuslice.engines.arguments import (
     refuse_parallel,
 )
 from gpuslice.engines.bound import bound_launch
-from gpuslice.engines.by_hand import in_container
 from gpuslice.engines.environment import bind_environment
 from gpuslice.engines.memory import managed_share
 from gpuslice.engines.questions import GENERATING_OR_EMBEDDING
@@ -55,12 +53,17 @@ _ALIASES = {
     "--data-parallel-size": "--dp-size",
 }
 _PARALLEL = ("--tp-size", "--pp-size", "--dp-size", "--nnodes")
+_KEYS = "keys belong to the gateway (gateway.api_keys_file), never to a command line"
 _RESERVED = {
     "--model-path": "what is served is the model's `model:`",
     "--host": "servers listen on loopback, behind the gateway",
     "--port": "gpuslice chooses a free port for every server",
     "--served-model-name": "clients ask for the model by its name in the stack file",
-    "--api-key": "keys belong to the gateway (gateway.api_keys_file), never to a command line",
+    "--api-key": _KEYS,
+    "--admin-api-key": _KEYS,
+    "--ssl-keyfile": "the gateway asks servers on loopback, without TLS",
+    "--ssl-certfile": "the gateway asks servers on loopback, without TLS",
+    "--config": "what such a file sets would not be seen here; write its options into args",
     "--base-gpu-id": "gpuslice chooses the slice",
     "--grpc-mode": "the gateway asks servers by HTTP",
     "--fastapi-root-path": "the gateway asks servers below /v1",
@@ -91,11 +94,12 @@ class Sglang:
         refuse_arguments(request.replica, request.args, _RESERVED)
         refuse_parallel(request.replica, request.args, _PARALLEL, aliases=_ALIASES)
         flags = _flags(request)
+        command = (request.program or PROGRAM, "serve", *_arguments(request))
         return bound_launch(
+            self.name,
             request,
-            (request.program or PROGRAM, "serve", *_arguments(request)),
+            command,
             bind_environment(request, _ENVIRONMENT),
-            by_hand=_by_hand(request),
             metrics=METRICS,
             kinds=GENERATING_OR_EMBEDDING,
             notes=overruled(request.replica, flags, request.args, _REASONS, aliases=_ALIASES),
@@ -111,11 +115,6 @@ def _arguments(request: ServeRequest) -> tuple[str, ...]:
     """Write all arguments; ours that has no value comes first, since it replaces nothing."""
     merged = merge_arguments(_flags(request), request.args, aliases=_ALIASES)
     return ("--enable-metrics", *merged)
-
-
-def _by_hand(request: ServeRequest) -> str:
-    inside = replace(request, place=Place.CONTAINER)
-    return in_container(request, "lmsysorg/sglang", ("sglang", "serve", *_arguments(inside)))
 
 
 def _flags(request: ServeRequest) -> tuple[tuple[str, str], ...]:

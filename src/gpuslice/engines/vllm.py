@@ -20,17 +20,16 @@ Source: docs.vllm.ai, "serve" and "Environment Variables"; the issues named abov
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from gpuslice.engines.api import Place, ServeRequest
+from gpuslice.engines.api import ServeRequest
 from gpuslice.engines.arguments import (
+    Flags,
     merge_arguments,
     overruled,
     refuse_arguments,
     refuse_parallel,
+    values_in,
 )
 from gpuslice.engines.bound import bound_launch
-from gpuslice.engines.by_hand import in_container
 from gpuslice.engines.environment import bind_environment, refuse_variables
 from gpuslice.engines.memory import managed_share
 from gpuslice.engines.questions import GENERATING_OR_EMBEDDING
@@ -68,6 +67,8 @@ _RESERVED = {
     "--served-model-name": "clients ask for the model by its name in the stack file",
     "--api-key": _KEYS,
     "--device-ids": "gpuslice chooses the slice",
+    "--config": "what such a file sets would not be seen here; write its options into args",
+    "--headless": "the gateway asks servers by HTTP",
 }
 _REASONS = {
     "--max-model-len": "which `context_tokens` says and the slice was chosen for",
@@ -96,14 +97,15 @@ class Vllm:
         refuse_variables(request, {"VLLM_API_KEY": _KEYS})
         flags = _flags(request)
         arguments = merge_arguments(flags, request.args, aliases=_ALIASES)
+        command = (request.program or PROGRAM, "serve", request.source, *arguments)
         return bound_launch(
+            self.name,
             request,
-            (request.program or PROGRAM, "serve", request.source, *arguments),
+            command,
             bind_environment(request, _ENVIRONMENT),
-            by_hand=_by_hand(request),
             metrics=METRICS,
             kinds=GENERATING_OR_EMBEDDING,
-            notes=overruled(request.replica, flags, request.args, _REASONS, aliases=_ALIASES),
+            notes=_notes(request, flags),
         )
 
 
@@ -117,10 +119,16 @@ def batched_tokens(context_tokens: int, concurrency: int) -> int:
     return max(step, concurrency)
 
 
-def _by_hand(request: ServeRequest) -> str:
-    inside = replace(request, place=Place.CONTAINER)
-    arguments = merge_arguments(_flags(inside), request.args, aliases=_ALIASES)
-    return in_container(request, "vllm/vllm-openai", ("--model", request.source, *arguments))
+def _notes(request: ServeRequest, flags: Flags) -> tuple[str, ...]:
+    notes = overruled(request.replica, flags, request.args, _REASONS, aliases=_ALIASES)
+    cache = values_in(request.args).get("--kv-cache-memory-bytes")
+    if cache is None:
+        return notes
+    note = (
+        f"{request.replica.model}: --kv-cache-memory-bytes {cache} from args counts, and the share "
+        "of the slice's memory that was worked out does not"
+    )
+    return (*notes, note)
 
 
 def _flags(request: ServeRequest) -> tuple[tuple[str, str], ...]:

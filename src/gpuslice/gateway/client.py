@@ -104,7 +104,7 @@ class GatewayClient:
             connection.request(method, path, json.dumps(body) if body else None, headers)
             response = connection.getresponse()
             text = response.read().decode(errors="replace")
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise GatewayError(
                 f"the gateway on {self._host}:{self._port} does not answer: {error}",
                 hint="gpuslice logs gateway",
@@ -134,7 +134,7 @@ def _worker(entry: Any) -> Worker:
 def _understood(path: str) -> Iterator[None]:
     try:
         yield
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise GatewayError(
             f"the gateway's answer to {path} cannot be understood: {error!r}",
             hint="is something else listening on that port?",

@@ -7,10 +7,51 @@ that a restarted agent knows what should run without reading the stack file agai
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from gpuslice.model.demand import ReplicaId
 from gpuslice.model.gpu import SliceKey
 from gpuslice.model.plan import Owned, Plan
+from gpuslice.model.server import HandIn, Network
+
+
+class RuntimeName(StrEnum):
+    """Where a server runs."""
+
+    PROCESS = "process"
+    DOCKER = "docker"
+
+
+class Pull(StrEnum):
+    """When an image is fetched: where it is missing, at every change, or never."""
+
+    MISSING = "missing"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredDocker:
+    """The Docker engine that a stack's containers run in, as it was when the stack came up.
+
+    Attributes:
+        host: Where it listens, as in ``DOCKER_HOST``; "" for the usual socket.
+        network: How containers are reached.
+        hand_in: How containers are given their slice.
+        pull: When images are fetched.
+        cache: Folder of the machine in which the hub's library keeps models.
+        token: True when the machine had a token for the hub.
+        memory_mib: Most memory of the machine for a container whose model does not say, MiB; 0 for
+            that of its slice, which on a simulated GPU is the machine's own memory.
+    """
+
+    host: str = ""
+    network: Network = Network.BRIDGE
+    hand_in: HandIn = HandIn.REQUEST
+    pull: Pull = Pull.MISSING
+    cache: str = ""
+    token: bool = False
+    memory_mib: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +69,14 @@ class DesiredModel:
         environment: The user's own variables.
         program: The engine's program, as a path or a name; "" for the usual one.
         ready: What a server is asked before it counts as ready; "" for what suits the engine.
+        runtime: Where its servers run.
+        image: The user's own image, "" for the engine's usual one.
+        port: Port of its first replica, the next ones follow; 0 for any free port.
+        host_memory_mib: Most memory of the machine one container may take, MiB; 0 where the file
+            does not say.
+        reads: Files and folders of the machine that its containers have to see.
+        user: ``uid:gid`` without which they could not be read or the cache written, "" where any
+            user can.
     """
 
     name: str
@@ -40,6 +89,12 @@ class DesiredModel:
     environment: tuple[tuple[str, str], ...] = ()
     program: str = ""
     ready: str = ""
+    runtime: RuntimeName = RuntimeName.PROCESS
+    image: str = ""
+    port: int = 0
+    host_memory_mib: int = 0
+    reads: tuple[str, ...] = ()
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +105,15 @@ class DesiredGateway:
         host: Address it listens on.
         port: Port it listens on.
         api_keys_file: Absolute path of the client keys, one per line; "" for no keys.
+        runtime: Where it runs.
+        image: The user's own image, "" for the usual one.
     """
 
     host: str
     port: int
     api_keys_file: str = ""
+    runtime: RuntimeName = RuntimeName.PROCESS
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +142,7 @@ class Desired:
         models: Its models, in the file's order.
         gateway: The endpoint.
         hooks: Commands around every change of its slices.
+        docker: The engine for those of its servers that run in containers; None where none does.
     """
 
     stack: str
@@ -91,6 +151,7 @@ class Desired:
     models: tuple[DesiredModel, ...]
     gateway: DesiredGateway
     hooks: Hooks = Hooks()
+    docker: DesiredDocker | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

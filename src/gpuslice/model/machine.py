@@ -43,6 +43,11 @@ class Machine:
         return self.root / "logs"
 
     @property
+    def secrets_dir(self) -> Path:
+        """What containers read and nobody else may: one folder for each."""
+        return self.root / "secrets"
+
+    @property
     def lock_file(self) -> Path:
         """Held by the agent while it lives: one agent per machine."""
         return self.root / "agent.lock"

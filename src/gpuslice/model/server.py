@@ -55,6 +55,93 @@ class Question:
     answer_key: str
 
 
+class Network(StrEnum):
+    """How a container is reached.
+
+    Bridged, it has a network of its own and one port of it is published on loopback. On the host's
+    it has the machine's and listens on loopback itself.
+    """
+
+    BRIDGE = "bridge"
+    HOST = "host"
+
+
+class HandIn(StrEnum):
+    """How a container is given its slice.
+
+    By CDI (``nvidia.com/gpu=MIG-…``), by a device request (``--gpus device=MIG-…``), or not at all:
+    on a simulated GPU, where only the environment names the slice.
+    """
+
+    CDI = "cdi"
+    REQUEST = "request"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A file or folder of the machine that a container sees.
+
+    Attributes:
+        source: Absolute path on the machine.
+        target: Absolute path in the container.
+        read_only: False where the server has to write, as into a cache of models.
+    """
+
+    source: str
+    target: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """Something that a server reads from a file and nobody reads from its description.
+
+    Attributes:
+        name: Which: ``hf-token``, or the absolute path of a file of ours.
+        target: Where the container finds it, as a file that only its user can read.
+    """
+
+    name: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """What a launch needs beside its command where it runs in a container. Free of secrets.
+
+    Attributes:
+        image: Name and tag.
+        own_entrypoint: True when the command is given to the image's own entry point as arguments;
+            False when its first part is the program.
+        mounts: What it sees of the machine.
+        secrets: What it reads from files of its own.
+        user: ``uid:gid`` it runs as, "" for the image's own user.
+        read_only: True where nothing but mounts and ``writable`` can be written.
+        writable: Folders in memory that it may write, such as ``/tmp``.
+        shm_mib: Size of ``/dev/shm``, MiB.
+        memory_mib: Most memory of the machine it may take, MiB; 0 for no limit.
+        pids: Most processes and threads.
+        network: How it is reached.
+        hand_in: How it is given the slice.
+        labels: What it says of itself beside the usual: its GPU, instance, profile, placement.
+    """
+
+    image: str
+    own_entrypoint: bool = False
+    mounts: tuple[Mount, ...] = ()
+    secrets: tuple[Secret, ...] = ()
+    user: str = ""
+    read_only: bool = False
+    writable: tuple[str, ...] = ()
+    shm_mib: int = 64
+    memory_mib: int = 0
+    pids: int = 4096
+    network: Network = Network.BRIDGE
+    hand_in: HandIn = HandIn.REQUEST
+    labels: tuple[tuple[str, str], ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
     """How to start one process of ours, complete and free of secrets.
@@ -72,6 +159,7 @@ class Launch:
             one of them. Where there are none, ``health_path`` alone decides.
         metrics_path: Path of its Prometheus text, or "".
         metrics: Where its counters stand.
+        source: What it serves, as it was told; "" for the gateway.
         slice_uuid: The MIG device it is bound to, or "" for the gateway.
         config_hash: Changes when, and only when, the process has to be replaced.
         shared_gpu: Device that software shares among servers, "" on a slice of its own. Servers
@@ -79,6 +167,7 @@ class Launch:
             its own; those on slices start side by side.
         by_hand: What a person would have typed instead; for showing only.
         notes: Where the user's arguments overrule ours, in words.
+        container: What it needs where it runs in a container; None for a process.
     """
 
     stack: str
@@ -92,11 +181,13 @@ class Launch:
     questions: tuple[Question, ...] = ()
     metrics_path: str = ""
     metrics: MetricNames = field(default_factory=MetricNames)
+    source: str = ""
     slice_uuid: str = ""
     config_hash: str = ""
     shared_gpu: str = ""
     by_hand: str = ""
     notes: tuple[str, ...] = ()
+    container: Container | None = None
 
     @property
     def name(self) -> str:
@@ -131,6 +222,7 @@ class RunningServer:
         config_hash: As in the launch it was started from.
         headless: True when the process that was started has ended and only others of its group
             live on, holding the slice's memory; it serves nothing and has to be stopped.
+        container: Id of its container, "" for a process.
     """
 
     name: str
@@ -144,6 +236,7 @@ class RunningServer:
     slice_uuid: str = ""
     config_hash: str = ""
     headless: bool = False
+    container: str = ""
 
     @property
     def key(self) -> ServerKey:

@@ -1,7 +1,7 @@
 """What the rest of the house may ask of the place where servers run.
 
-One Protocol: processes now, Docker containers later. A runtime keeps no books. It finds its own
-servers again by a marker they carry, after a crash of anything.
+One Protocol: processes, containers of a Docker engine, and both together. A runtime keeps no
+books. It finds its own servers again by a marker they carry, after a crash of anything.
 
 **Which server is meant.** A server is its name on its slice (`Launch.key`). While a replica moves,
 its old server answers on the old slice until the new one is ready on the new slice, so two servers
@@ -18,9 +18,10 @@ of a new server that ends shows has to be its own, however much the old one writ
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Protocol
 
+from gpuslice.model.desired import DesiredDocker
 from gpuslice.model.server import Launch, RunningServer
 
 
@@ -55,3 +56,23 @@ class Runtime(Protocol):
 
     def rotate_logs(self) -> None:
         """Turn over logs that have grown too large, keeping a few old ones."""
+
+    def fetch(
+        self, images: Collection[str], engine: DesiredDocker, tell: Callable[[str], None]
+    ) -> None:
+        """Bring what servers are made of to this machine, before anything is touched.
+
+        Args:
+            images: Images that containers will need; none where everything is a process.
+            engine: Where to, and when an image that is there is fetched again.
+            tell: Takes progress in words; what it raises stops the fetching.
+
+        Raises:
+            ImageMissingError: One is not here and cannot be had.
+        """
+
+    def slices_changed(self) -> None:
+        """Take note that slices have come or gone, before a server is started on one."""
+
+    def sweep(self) -> None:
+        """Remove what servers that have ended left behind, their last lines excepted."""

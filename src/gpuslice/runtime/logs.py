@@ -134,7 +134,7 @@ class Logs:
         while True:
             new, position = _read_on(path, position)
             *complete, rest = (rest + new).split(b"\n")
-            yield from map(_printable, complete)
+            yield from map(printable, complete)
             if new:
                 continue
             if not alive:
@@ -142,7 +142,7 @@ class Logs:
             self.clock.sleep(0.2)
             alive = is_alive()
         if rest:
-            yield _printable(rest)
+            yield printable(rest)
 
 
 def _read_on(path: Path, position: int) -> tuple[bytes, int]:
@@ -175,10 +175,10 @@ def _last_lines(path: Path, lines: int) -> tuple[str, ...]:
         found = found[1:]  # most likely cut in the middle
     if found and not found[-1]:
         found.pop()
-    return tuple(_printable(line) for line in found[-lines:])
+    return tuple(printable(line) for line in found[-lines:])
 
 
-def _printable(line: bytes) -> str:
+def printable(line: bytes) -> str:
     """Turn a raw line into one a terminal may show; of a progress bar its last state stays."""
     text = line.decode(errors="replace").rstrip("\r")
     return _CONTROL.sub("", text.rpartition("\r")[2])

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from gpuslice.errors import RuntimeFailure
+from gpuslice.model.desired import DesiredDocker
 from gpuslice.model.machine import Machine
 from gpuslice.model.server import Launch, RunningServer, ServerKey
 from gpuslice.runtime.clock import Clock
@@ -72,7 +73,7 @@ class ProcessRuntime:
         finally:
             os.close(log)
         self._children.append(pid)
-        return _running(launch, pid, marker.started_at)
+        return marker.identity.running(pid=pid, started_at=marker.started_at)
 
     def list(self, stack: str | None = None) -> tuple[RunningServer, ...]:
         """Find every live process of ours; see `Runtime.list`."""
@@ -109,6 +110,17 @@ class ProcessRuntime:
     def rotate_logs(self) -> None:
         """Turn over logs that have grown too large; see `Runtime.rotate_logs`."""
         self._logs.rotate()
+
+    def fetch(
+        self, images: Collection[str], engine: DesiredDocker, tell: Callable[[str], None]
+    ) -> None:
+        """Nothing to do: programs are installed by their users; see `Runtime.fetch`."""
+
+    def slices_changed(self) -> None:
+        """Nothing to do: a process names its slice itself; see `Runtime.slices_changed`."""
+
+    def sweep(self) -> None:
+        """Nothing to do: the kernel sweeps; see `Runtime.sweep`."""
 
     def _named(self, name: str) -> tuple[RunningServer, ...]:
         return tuple(server for server in self.list() if server.name == name)
@@ -164,18 +176,3 @@ def _reaped(pid: int) -> bool:
         return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:
         return True
-
-
-def _running(launch: Launch, pid: int, started_at: float) -> RunningServer:
-    return RunningServer(
-        name=launch.name,
-        stack=launch.stack,
-        role=launch.role,
-        replica=launch.replica,
-        pid=pid,
-        started_at=started_at,
-        host=launch.host,
-        port=launch.port,
-        slice_uuid=launch.slice_uuid,
-        config_hash=launch.config_hash,
-    )

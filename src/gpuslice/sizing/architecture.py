@@ -5,11 +5,12 @@ formats (config.json, GGUF) meet in these values, and because sizing, the throug
 the screens all ask them the same questions.
 
 A model is a pile of *layers*. What a layer keeps for one sequence while tokens are generated is one
-of five things:
+of six things:
 
 ==================  ================================================================================
 keys and values     for every token of the context (MHA, GQA and MQA differ in the number of heads)
-the same, windowed  for the last `window` tokens only (sliding windows, chunks)
+the same, windowed  for the last `window` tokens only
+the same, chunked   for the tokens of the same chunk only (Llama 4)
 a latent vector     one compressed vector for every token (MLA), whatever the number of heads
 a constant state    the same bytes at any context (Mamba, linear attention, short convolutions)
 cross attention     keys and values of an encoder's or an image's tokens, fixed in number
@@ -21,6 +22,7 @@ one of these kinds, and the count of layers that keep it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -30,6 +32,7 @@ class Keeps(StrEnum):
 
     FULL = "attention"
     WINDOW = "sliding-window attention"
+    CHUNK = "attention in chunks"
     LATENT = "latent attention"
     STATE = "constant state"
     CROSS = "cross attention"
@@ -67,8 +70,8 @@ class Layers:
         elements: Cache elements of one token in one layer (keys and values together).
         index_bytes: Further bytes of one token in one layer, whatever the cache's type (the
             index of sparse attention).
-        tokens: Tokens that are kept at most: the window, or the encoder's tokens of cross
-            attention; 0 for the whole context.
+        tokens: Tokens that are kept at most: the window, the chunk, or the encoder's tokens of
+            cross attention; 0 for the whole context.
         state_bytes: Constant state of one sequence in one layer, bytes.
         flops_per_context_token: Arithmetic of attention for each pair of a new and a kept token
             in one layer.
@@ -86,15 +89,17 @@ class Layers:
         """Cache of one token over these layers, bytes."""
         return self.count * (cache.bytes_of(self.elements) + self.index_bytes)
 
-    def kept_tokens(self, context_tokens: int, step_tokens: int) -> int:
+    def kept_tokens(self, context_tokens: int, step_tokens: int, block_tokens: int = 1) -> int:
         """Tokens of one sequence that these layers have to hold at once.
 
-        A window moves while a step is written, so it holds the window and one step.
+        A window moves while a step is written, so it holds the window and one step, in whole
+        blocks.
         """
         if self.keeps is Keeps.CROSS:
             return self.tokens
-        if self.keeps is Keeps.WINDOW:
-            return min(context_tokens, self.tokens + step_tokens)
+        if self.keeps in {Keeps.WINDOW, Keeps.CHUNK}:
+            blocks = math.ceil((self.tokens + step_tokens) / block_tokens)
+            return min(context_tokens, blocks * block_tokens)
         return context_tokens
 
 
@@ -143,7 +148,12 @@ class Architecture:
         return sum(part.count * part.state_bytes for part in self.layers)
 
     def sequence_bytes(
-        self, context_tokens: int, *, step_tokens: int = 0, cache: CacheType = CacheType.F16
+        self,
+        context_tokens: int,
+        *,
+        step_tokens: int = 0,
+        cache: CacheType = CacheType.F16,
+        block_tokens: int = 1,
     ) -> int:
         """Everything one sequence keeps at a context of so many tokens, bytes.
 
@@ -151,9 +161,10 @@ class Architecture:
             context_tokens: Tokens of the sequence.
             step_tokens: Tokens an engine writes in one step, which a window has to hold as well.
             cache: Element type of the cache.
+            block_tokens: Tokens of one block of the cache; windows are held in whole blocks.
         """
         kept = sum(
-            part.token_bytes(cache) * part.kept_tokens(context_tokens, step_tokens)
+            part.token_bytes(cache) * part.kept_tokens(context_tokens, step_tokens, block_tokens)
             for part in self.layers
         )
         return kept + self.state_bytes

@@ -146,7 +146,7 @@ def _attention_layers(config: ConfigReader, count: int, kinds: Counter[Kind]) ->
     parts = (
         _part(sizes, keeps, full),
         _part(sizes, Keeps.WINDOW if window else Keeps.FULL, kinds[Kind.WINDOW], window),
-        _part(sizes, Keeps.WINDOW, kinds[Kind.CHUNK], config.count("attention_chunk_size")),
+        _part(sizes, Keeps.CHUNK, kinds[Kind.CHUNK], config.count("attention_chunk_size")),
         _part(sizes, Keeps.CROSS, kinds[Kind.CROSS], _IMAGE_TOKENS),
     )
     return tuple(part for part in parts if part.count)

@@ -33,9 +33,12 @@ Source: vLLM documentation, ``gpu_memory_utilization`` and "Hybrid KV Cache Mana
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gpuslice.sizing.architecture import Architecture, CacheType, Keeps, Layers
+from gpuslice.sizing.on_the_fly import held_at_once
 from gpuslice.sizing.shape import Load, ModelShape
 from gpuslice.sizing.weights import Weights
 
@@ -58,6 +61,7 @@ _LLAMA_CONTEXT_BLOCK = 256
 _VLLM_BLOCK = 16
 _VLLM_FIXED_MIB = 360
 _SGLANG_BESIDE_MIB = 640 + 256
+_STORED = "every tensor as it is stored"
 _VLLM_MIB_PER_1024_STEP_TOKENS = 154  # where the width is unknown: the most that was measured
 
 
@@ -101,12 +105,15 @@ def estimate_llama_cpp(model: ModelShape, load: Load) -> Sized:
     """Size a llama.cpp server; see the module's text for the rule."""
     context = _rounded(load.context_tokens, _LLAMA_CONTEXT_BLOCK)
     one = model.architecture.sequence_bytes(
-        context, step_tokens=LLAMA_STEP_TOKENS, cache=load.cache
+        context,
+        step_tokens=LLAMA_STEP_TOKENS,
+        cache=load.cache,
+        block_tokens=_LLAMA_CONTEXT_BLOCK,
     )
     buffers = LLAMA_STEP_TOKENS * (4 * model.architecture.vocabulary + 2 * context)
     buffers_rule = "logits of a step of 512 tokens in 32 bits, and a mask of 512 × context"
     parts = (
-        *_weight_parts(model.weights, halved=0),
+        *_stored_parts(model.weights),
         *_beside_parts(load),
         _kv_part(model.architecture, load, one, context),
         Part(name="buffers", memory_mib=_mib(buffers), rule=buffers_rule),
@@ -124,7 +131,7 @@ def estimate_vllm(model: ModelShape, load: Load) -> Sized:
     step = load.step_tokens or vllm_step_tokens(load.context_tokens, load.concurrency)
     cache, one = _grouped_cache(model, load, step)
     activations = _activations_part(model.architecture, step, load.concurrency)
-    managed = (*_in_16_bits(model.weights), *_beside_parts(load), cache, activations)
+    managed = (*_loaded_parts(model.weights), *_beside_parts(load), cache, activations)
     rule = f"CUDA context, graphs and NCCL, {VLLM_BESIDE_MIB} MiB at least, outside the fraction"
     return _managed("vLLM", managed, load, one, (VLLM_BESIDE_MIB, rule))
 
@@ -137,8 +144,27 @@ def estimate_sglang(model: ModelShape, load: Load) -> Sized:
     told = _SGLANG_BESIDE_MIB + _VLLM_MIB_PER_1024_STEP_TOKENS * step // 1024
     least = max(told, activations.memory_mib + VLLM_BESIDE_MIB)
     rule = f"activations ({activations.rule}), CUDA context and graphs, outside the fraction"
-    managed = (*_in_16_bits(model.weights), *_beside_parts(load), cache)
-    return _managed("SGLang", managed, load, one, (least, rule))
+    managed = (*_loaded_parts(model.weights), *_beside_parts(load), cache)
+    sized = _managed("SGLang", managed, load, one, (least, rule))
+    return _with_room_to_load(sized, model.weights)
+
+
+def _with_room_to_load(sized: Sized, weights: Weights) -> Sized:
+    """Ask for a slice that holds the stored weights, where all are loaded before one is packed."""
+    if not held_at_once("sglang", weights.quantization):
+        return sized
+    missing = _mib(weights.stored_bytes) + VLLM_BESIDE_MIB - sized.memory_mib
+    if missing <= 0:
+        return sized
+    last = sized.parts[-1]
+    rule = f"{last.rule}; {_mib(weights.stored_bytes):,} MiB before SGLang quantizes them"
+    wider = replace(last, memory_mib=last.memory_mib + missing, rule=rule)
+    return _sized(
+        (*sized.parts[:-1], wider),
+        cache_bytes=sized.cache_bytes,
+        fraction=sized.fraction,
+        beside_mib=sized.beside_mib,
+    )
 
 
 def _managed(
@@ -163,17 +189,61 @@ def vllm_step_tokens(context_tokens: int, concurrency: int) -> int:
     return max(min(max(context_tokens, 2048), 8192), concurrency)
 
 
-def _in_16_bits(weights: Weights) -> tuple[Part, ...]:
-    return _weight_parts(weights, halved=weights.halved_bytes)
+def _stored_parts(weights: Weights) -> tuple[Part, ...]:
+    return _weight_parts([(part.kind, part.bytes, _STORED) for part in weights.parts])
+
+
+def _loaded_parts(weights: Weights) -> tuple[Part, ...]:
+    """Weights as vLLM and SGLang hold them, which is not always as they are stored."""
+    return _weight_parts([_loaded(weights, part.kind, part.bytes) for part in weights.parts])
+
+
+def _loaded(weights: Weights, kind: str, size: int) -> tuple[str, int, str]:
+    if weights.quantization and kind.startswith(("fp8", "bitsandbytes")):
+        before = _mib(weights.stored_bytes)
+        rule = (
+            f"linear layers, quantized while loading, with scales; all weights took {before:,} "
+            "MiB before"
+        )
+        return kind, size, rule
+    if kind == "fp32" and weights.halved_bytes:
+        rule = f"{_STORED}, but matrices of 32 bits in 16, as vLLM holds them"
+        return kind, size - weights.halved_bytes, rule
+    if kind == "MXFP4" and weights.padded_bytes:
+        rule = f"{_STORED}, but experts padded to 256 for their kernels"
+        return kind, size + weights.padded_bytes, rule
+    return kind, size, _STORED
 
 
 def _grouped_cache(model: ModelShape, load: Load, step: int) -> tuple[Part, int]:
     """The line of the cache, and the bytes of one request, in an engine that works in groups."""
-    layers, block = _grouped(model.architecture.layers, load.cache)
-    grouped = replace(model.architecture, layers=layers)
+    layers, block = _grouped(_with_whole_chunks(model.architecture.layers), load.cache)
+    held = tuple(replace(part, state_bytes=load.states * part.state_bytes) for part in layers)
+    grouped = replace(model.architecture, layers=held)
     context = _rounded(load.context_tokens, block)
-    one = grouped.sequence_bytes(context, step_tokens=step, cache=load.cache)
+    one = grouped.sequence_bytes(
+        context, step_tokens=step + block, cache=load.cache, block_tokens=block
+    )
     return _kv_part(grouped, load, one, context), one
+
+
+def _with_whole_chunks(layers: tuple[Layers, ...]) -> tuple[Layers, ...]:
+    """Let layers that attend in chunks keep the whole context, beside those that need it.
+
+    vLLM holds chunks as full attention unless an environment variable says otherwise, because its
+    groups make them slower; SGLang is taken to do the same.
+
+    Source: vLLM, ``VllmConfig``: "There is a latency regression when using chunked local attention
+    with the hybrid KV cache manager. Disabling it, by default."
+    """
+    whole = tuple(
+        replace(part, keeps=Keeps.FULL, tokens=0) if part.keeps is Keeps.CHUNK else part
+        for part in layers
+    )
+    counts = Counter[Layers]()
+    for part in whole:
+        counts[replace(part, count=1)] += part.count
+    return tuple(replace(part, count=count) for part, count in counts.items())
 
 
 def _activations_part(architecture: Architecture, step: int, concurrency: int) -> Part:
@@ -220,22 +290,16 @@ def _state_block(layers: list[Layers], cache: CacheType) -> int:
     return _rounded(math.ceil(state / a_token), _VLLM_BLOCK) if state and a_token else 0
 
 
-def _weight_parts(weights: Weights, *, halved: int) -> tuple[Part, ...]:
-    """Give each type of weights a line; small ones share the last."""
-    if not weights.parts:
+def _weight_parts(rows: Sequence[tuple[str, int, str]]) -> tuple[Part, ...]:
+    """Give each type of weights (bytes, rule) a line; small ones share the first."""
+    if not rows:
         return (Part(name="weights", memory_mib=0),)
-    rows = [(part.kind, part.bytes) for part in weights.parts]
-    if halved:
-        rows = [(k, size - halved if k == "fp32" else size) for k, size in rows]
-    large = [row for row in rows if row[1] >= MIB] or rows[:1]
-    rest = sum(size for _, size in rows) - sum(size for _, size in large)
-    first, *others = ((kind, size) for kind, size in large)
-    lines = [(first[0], first[1] + rest), *others]
-    rule = "every tensor as it is stored"
-    if halved:
-        rule = "every tensor as it is stored, but matrices of 32 bits in 16, as vLLM holds them"
+    first, *others = [row for row in rows if row[1] >= MIB] or rows[:1]
+    rest = sum(size for _, size, _ in rows) - sum(size for _, size, _ in (first, *others))
+    lines = [(first[0], first[1] + rest, first[2]), *others]
     return tuple(
-        Part(name=f"weights, {kind}", memory_mib=_mib(size), rule=rule) for kind, size in lines
+        Part(name=f"weights, {kind}", memory_mib=_mib(size), rule=rule)
+        for kind, size, rule in lines
     )
 
 
@@ -247,7 +311,8 @@ def _beside_parts(load: Load) -> tuple[Part, ...]:
 
 def _kv_part(architecture: Architecture, load: Load, one: int, context: int) -> Part:
     asked = f"{load.concurrency:,} × {load.context_tokens:,} tokens"
-    called = "KV cache" if architecture.bytes_per_token() else "state"
+    only_states = architecture.layers and not architecture.bytes_per_token()
+    called = "state" if only_states else "KV cache"
     rule = (
         f"{architecture.bytes_per_token(load.cache):,} bytes a token ({load.cache}) over "
         f"{_layers_text(architecture)}, contexts rounded up to {context:,}"

@@ -18,10 +18,13 @@ class ModelShape:
     Attributes:
         architecture: What its layers keep.
         weights: Its tensors, added up.
+        in_fp8: The same, if an engine is told to quantize them to fp8 while it loads them; None
+            where that is no choice, since they are packed already.
     """
 
     architecture: Architecture
     weights: Weights
+    in_fp8: Weights | None = None
 
     @property
     def work(self) -> TokenWork:
@@ -41,6 +44,8 @@ class Load:
             and bytes of each.
         step_tokens: Tokens of one step; 0 for as many as the engine is told by gpuslice.
         fraction: Share of the slice that the engine may manage; 0 for what gpuslice tells it.
+        states: Constant states that are held for one request; vLLM with prefix caching holds two,
+            one of them to go on from.
     """
 
     context_tokens: int
@@ -49,3 +54,4 @@ class Load:
     beside: tuple[tuple[str, int], ...] = ()
     step_tokens: int = 0
     fraction: float = 0.0
+    states: int = 1

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gpuslice.sizing.architecture import Architecture, TokenWork
+from gpuslice.sizing.padding import padding_bytes
 from gpuslice.sizing.tensors import Role, Tensor, layers_in, role_of
 
 
@@ -43,14 +44,20 @@ class Weights:
     Attributes:
         parts: By type, the largest first.
         halved_bytes: What an engine saves that holds 32-bit matrices in 16 bits.
+        padded_bytes: What an engine adds that pads packed experts to its kernels' tiles.
         method: How the weights are packed (``awq``, ``gptq``, ``fp8``, ``nvfp4`` …), or "".
+        quantization: What an engine is told to quantize them to while it loads them, or "".
+        stored_bytes: What they took before that; 0 where they are loaded as they are.
         by_role: Bytes of each role.
         values: Number of weights of each role, packed ones counted singly.
     """
 
     parts: tuple[WeightsPart, ...]
     halved_bytes: int = 0
+    padded_bytes: int = 0
     method: str = ""
+    quantization: str = ""
+    stored_bytes: int = 0
     by_role: Mapping[Role, int]
     values: Mapping[Role, int]
 
@@ -145,18 +152,28 @@ def weights_of(
     kinds: Counter[str] = Counter()
     by_role: Counter[Role] = Counter()
     values: Counter[Role] = Counter()
-    halved = 0
+    halved = padded = 0
     for tensor in stored:
         role = role_of(tensor, layers)
         if role is Role.OUTPUT and architecture.tied and has_table:
             continue
-        kinds[_kind(tensor, method, bits)] += tensor.bytes
+        kind = _kind(tensor, method, bits)
+        kinds[kind] += tensor.bytes
         by_role[role] += tensor.bytes
         values[role] += _values(tensor, method, bits)
-        if tensor.kind == "F32" and len(tensor.shape) > 1:
+        if kind == "fp32" and len(tensor.shape) > 1:  # scales of packed weights stay as they are
             halved += tensor.bytes // 2
+        if method == "mxfp4":
+            padded += padding_bytes(tensor)
     parts = tuple(WeightsPart(kind=kind, bytes=size) for kind, size in kinds.most_common() if size)
-    return Weights(parts=parts, halved_bytes=halved, method=method, by_role=by_role, values=values)
+    return Weights(
+        parts=parts,
+        halved_bytes=halved,
+        padded_bytes=padded,
+        method=method,
+        by_role=by_role,
+        values=values,
+    )
 
 
 def token_work(architecture: Architecture, weights: Weights) -> TokenWork:

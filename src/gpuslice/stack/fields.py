@@ -27,6 +27,9 @@ from pydantic import (
 from gpuslice.stack import notation
 
 EngineName = Literal["vllm", "sglang", "llama.cpp", "command"]
+RuntimeWord = Literal["docker", "process"]
+NetworkWord = Literal["bridge", "host"]
+PullWord = Literal["missing", "always", "never"]
 ReadyName = Literal["completion", "chat", "embedding", "health"]
 
 _ONE, _SEVERAL, _BY_NAME = "[one]", "[several]", "[by name]"
@@ -97,6 +100,16 @@ DrainedGpus = Annotated[
     WithJsonSchema(_GPU_LIST_SCHEMA),
 ]
 Memory = Annotated[int, BeforeValidator(notation.memory_mib), WithJsonSchema(_MEMORY_SCHEMA)]
+Image = Annotated[
+    str,
+    BeforeValidator(notation.image),
+    WithJsonSchema({"type": "string", "pattern": notation.IMAGE_PATTERN}),
+]
+EngineAddress = Annotated[
+    str,
+    BeforeValidator(notation.engine_address),
+    WithJsonSchema({"type": "string", "pattern": notation.ENGINE_ADDRESS_PATTERN}),
+]
 Spread = Annotated[int | None, PlainValidator(notation.spread), WithJsonSchema(_SPREAD_SCHEMA)]
 VariableName = Annotated[str, AfterValidator(notation.variable_name)]
 Texts = Annotated[tuple[str, ...], Strict(strict=False)]  # YAML and JSON give lists

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gpuslice.stack.form import Form, Section
 from gpuslice.stack.loaded import LoadedStack
+from gpuslice.stack.place_rules import gateway_breaches, place_breaches
 from gpuslice.stack.problem import KeyPath, Problem
 from gpuslice.stack.read import read_bytes, understand
 from gpuslice.stack.rules import (
@@ -22,6 +23,7 @@ from gpuslice.stack.rules import (
     target_breaches,
 )
 from gpuslice.stack.schema import (
+    DockerEntry,
     GatewayEntry,
     HooksEntry,
     ModelEntry,
@@ -90,6 +92,10 @@ def _breaches(document: Document) -> Iterator[Problem]:
 
 def _rules_for(path: KeyPath) -> Callable[[Mapping[str, object]], list[Breach]] | None:
     match path:
+        case ():
+            return place_breaches
+        case ("gateway",):
+            return gateway_breaches
         case ("models",):
             return neighbour_breaches
         case ("models", _):
@@ -110,7 +116,10 @@ _KEYS_FILE = (
 STACK_FORM = Form(
     kind="stack file",
     schema=Stack,
-    wanted="a stack file is a mapping with the keys name, gpus, models, gateway, hooks and prices",
+    wanted=(
+        "a stack file is a mapping with the keys name, gpus, models, runtime, docker, gateway, "
+        "hooks and prices"
+    ),
     empty="the file is empty; 'gpuslice init' writes a starter",
     hint="correct the lines named above; 'gpuslice schema' prints what may stand in the file",
     missing_hint="write one with 'gpuslice init', or name another with --file",
@@ -120,6 +129,7 @@ STACK_FORM = Form(
         Section(path=("models", None), place="models.NAME", schema=ModelEntry),
         Section(path=("models", None, "target"), place="models.NAME.target", schema=TargetEntry),
         Section(path=("gateway",), place="gateway", schema=GatewayEntry),
+        Section(path=("docker",), place="docker", schema=DockerEntry),
         Section(path=("hooks",), place="hooks", schema=HooksEntry),
         Section(path=("prices", None), place="prices.PRODUCT", schema=PriceEntry),
     ),
@@ -141,7 +151,16 @@ STACK_FORM = Form(
         "anti_affinity": "did you mean 'away'? or 'spread', for its own replicas?",
         "cordon": "did you mean 'drain'?",
         "may_add": "GPUs that may be added stand in a fleet file, for 'gpuslice plan --fleet'",
-        "image": "gpuslice starts processes, not containers; use engine and args",
+        "container": "did you mean 'image'?",
+        "container_image": "did you mean 'image'?",
+        "docker_image": "did you mean 'image'?",
+        "tag": "it is part of 'image', as in vllm/vllm-openai:v0.24.0",
+        "mem_limit": "did you mean 'host_memory'?",
+        "pull_policy": "did you mean 'docker.pull'?",
+        "docker_host": "did you mean 'docker.host'?",
+        "network_mode": "did you mean 'docker.network'?",
+        "ports": "did you mean 'port'? a server's is on loopback; clients use gateway.port",
+        "volumes": "the model and the hub's cache are mounted by themselves; see docs/docker.md",
         "<<": "merge keys are not supported; write the keys out",
     },
     rules=_rule_problems,

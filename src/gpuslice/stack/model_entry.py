@@ -7,79 +7,24 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from gpuslice.stack import notation
 from gpuslice.stack.fields import (
     EngineName,
+    Image,
     Memory,
     Neighbours,
-    PerSecond,
     Rates,
     ReadyName,
+    RuntimeWord,
     Slices,
     Spread,
     Texts,
     VariableName,
 )
-from gpuslice.stack.rules import USUAL_CONTEXT, model_breaches, target_breaches
+from gpuslice.stack.rules import MOST_FOR_A_TARGET, USUAL_CONTEXT, model_breaches
 from gpuslice.stack.section import FileSection, refuse
+from gpuslice.stack.target_entry import TargetEntry
 
-MOST_FOR_A_TARGET = 64
-"""How many slices a throughput target may take where the file does not say."""
-
-
-class TargetEntry(FileSection):
-    """A throughput that the slices of one model have to reach together."""
-
-    tokens_per_s: PerSecond | None = Field(
-        default=None,
-        title="Tokens per second",
-        description="Tokens that all replicas together have to answer in a second.",
-        examples=[900],
-    )
-    requests_per_s: PerSecond | None = Field(
-        default=None,
-        title="Requests per second",
-        description="Requests that all replicas together have to answer in a second.",
-        examples=[12.5],
-    )
-
-    prompt_tokens: int | None = Field(
-        default=None,
-        ge=1,
-        le=16_777_216,
-        title="Prompt",
-        description=(
-            "Tokens of a usual prompt, for an estimate where no `throughput` is given; what "
-            "`answer_tokens` leaves of the context unless it is said."
-        ),
-        examples=[1500],
-    )
-    answer_tokens: int | None = Field(
-        default=None,
-        ge=1,
-        le=16_777_216,
-        title="Answer",
-        description=(
-            "Tokens of a usual answer, for an estimate where no `throughput` is given; half the "
-            "context unless it is said. A target in requests cannot do without."
-        ),
-        examples=[300],
-    )
-
-    @property
-    def unit(self) -> str:
-        """What is counted: ``tokens`` or ``requests``."""
-        return "tokens" if self.tokens_per_s is not None else "requests"
-
-    @property
-    def milli_per_s(self) -> int:
-        """Thousandths of the unit per second that are wanted."""
-        return notation.milli(self.tokens_per_s or self.requests_per_s or 0)
-
-    @model_validator(mode="after")
-    def _keep_rules(self) -> TargetEntry:
-        refuse(target_breaches(self.model_dump(exclude_none=True)))
-        return self
+__all__ = ["ModelEntry", "TargetEntry"]
 
 
 class ModelEntry(FileSection):
@@ -243,9 +188,45 @@ class ModelEntry(FileSection):
         title="Program",
         description=(
             "The engine's program where it is not the one on PATH, such as the vllm of another "
-            "environment; paths are relative to the stack file. With llama.cpp: a llama-server."
+            "environment; paths are relative to the stack file. With llama.cpp: a llama-server. "
+            "In a container, a program of the image."
         ),
         examples=["/opt/vllm/bin/vllm", "/opt/llama.cpp/llama-server"],
+    )
+    runtime: RuntimeWord | None = Field(
+        default=None,
+        title="Runtime",
+        description="Where its servers run, instead of what the stack says: docker or process.",
+        examples=["process"],
+    )
+    image: Image | None = Field(
+        default=None,
+        title="Image",
+        description=(
+            "The image of its containers instead of the engine's usual one, with a tag or a "
+            "digest; its servers then run in Docker."
+        ),
+        examples=["vllm/vllm-openai:v0.24.0"],
+    )
+    port: int | None = Field(
+        default=None,
+        ge=1024,
+        le=65535,
+        title="Port",
+        description=(
+            "Port of its first replica on loopback, the next ones follow; any free ports unless "
+            "it is said. Clients use the gateway's port."
+        ),
+        examples=[21000],
+    )
+    host_memory: Memory | None = Field(
+        default=None,
+        title="Host memory",
+        description=(
+            "Most memory of the machine (not of the GPU) that one container of it may take, "
+            "written as under `memory`; no limit unless it is said."
+        ),
+        examples=["24GiB"],
     )
     ready: ReadyName | None = Field(
         default=None,
@@ -268,9 +249,10 @@ class ModelEntry(FileSection):
         title="Command",
         description=(
             "Your own server, for `engine: command`: program and arguments, one list item each. "
-            "{port}, {model}, {memory_mib}, {uuid}, {name}, {context_tokens} and {concurrency} "
-            "are filled in; {{ and }} stand for braces. It must listen on 127.0.0.1:{port} and "
-            "answer GET /health with 200 when it is ready."
+            "{host}, {port}, {model}, {memory_mib}, {uuid}, {name}, {context_tokens} and "
+            "{concurrency} are filled in; {{ and }} stand for braces. It must listen on "
+            "{host}:{port}, which is loopback except in a container of its own network, and answer "
+            "GET /health with 200 when it is ready."
         ),
         examples=[["my-server", "--port", "{port}", "--model", "{model}"]],
     )

@@ -27,11 +27,18 @@ STACK_NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,39}$"
 MODEL_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 HOST_PATTERN = r"^[A-Za-z0-9:][A-Za-z0-9._:%-]{0,252}$"
 CURRENCY_PATTERN = r"^[A-Z]{3}$"
+IMAGE_PATTERN = (
+    r"^((localhost|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+|[A-Za-z0-9-]+(?=:[0-9]))(:[0-9]{1,5})?/)?"
+    r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
+    r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?$"
+)
+ENGINE_ADDRESS_PATTERN = r"^(unix:///[^\s]+|tcp://[A-Za-z0-9.:\[\]_-]+)$"
 
 _MIB = 1024**2
 _UNITS = {"MiB": _MIB, "GiB": 1024**3, "TiB": 1024**4, "MB": 1000**2, "GB": 1000**3}
 _LARGEST_MIB = 16 * 1024**2  # 16 TiB: beyond any GPU, and small enough for every sum
 _MOST_SLICES = 64  # more than any GPU holds
+_LONGEST_IMAGE = 512  # a name of 255, a tag of 128, a digest
 _LONGEST_PRODUCT = 96  # NVML_DEVICE_NAME_V2_BUFFER_SIZE
 _LARGEST_INDEX = 99_999  # of the largest fleet on paper
 _GPU_UUID = re.compile(r"GPU-[0-9a-fA-F-]{8,64}")
@@ -164,6 +171,24 @@ def host(value: object) -> object:
     return _matching(value, HOST_PATTERN, "an address such as 127.0.0.1 or 0.0.0.0")
 
 
+def image(value: object) -> object:
+    """Check the name of a container image, as the Docker engine would read it."""
+    if not isinstance(value, str) or (
+        len(value) <= _LONGEST_IMAGE and re.fullmatch(IMAGE_PATTERN, value)
+    ):
+        return value
+    wanted = "an image's name, such as vllm/vllm-openai:v0.24.0"
+    raise NotationError(f"'{shortened(value)}' is not {wanted}{_image_advice(value)}")
+
+
+def engine_address(value: object) -> object:
+    """Check where a Docker engine listens, as in ``DOCKER_HOST``."""
+    wanted = "unix:///path/of/docker.sock or tcp://host:port"
+    if isinstance(value, str) and value.startswith("ssh://"):
+        raise NotationError(f"an engine behind ssh cannot be used; must be {wanted}")
+    return _matching(value, ENGINE_ADDRESS_PATTERN, wanted)
+
+
 def variable_name(value: str) -> str:
     """Check the name of an environment variable; those that bind a server to its slice are ours."""
     if value in _OUR_VARIABLES or value.startswith("GPUSLICE_"):
@@ -178,6 +203,22 @@ _NUMBER_REFUSED = (
     "where id 15 is the double-memory 1g.20gb, and id 14 on an A30 is 1g.6gb; "
     "write the name, such as 2g.20gb ('gpuslice profiles' lists them)"
 )
+
+
+def _image_advice(value: str) -> str:
+    """Say what an image's name may not have, in words that follow it, or ""."""
+    if value.startswith("-"):
+        return "; it starts with '-', which would be taken for an option"
+    if "://" in value:
+        return "; leave out what stands before and with '://'"
+    if re.search(r"\s", value):
+        return "; it has a space"
+    if "@" in value and not re.search(r"@sha256:[0-9a-f]{64}$", value):
+        return "; a digest is sha256: and 64 hexadecimal digits"
+    repository = value.partition("@")[0].rpartition("/")[2].partition(":")[0]
+    if value.partition("@")[0].removesuffix(repository).lower() + repository.lower() != value:
+        return "; only its tag may have capitals"
+    return ""
 
 
 def _profile_advice(value: str) -> str:

@@ -15,9 +15,20 @@ from string import Formatter
 from gpuslice.stack import notation
 from gpuslice.stack.problem import KeyPath, did_you_mean, shortened
 
-PLACEHOLDERS = ("port", "model", "memory_mib", "uuid", "name", "context_tokens", "concurrency")
+PLACEHOLDERS = (
+    "port",
+    "model",
+    "memory_mib",
+    "uuid",
+    "name",
+    "context_tokens",
+    "concurrency",
+    "host",
+)
 """What gpuslice fills in between braces in ``command``."""
 
+MOST_FOR_A_TARGET = 64
+"""How many slices a throughput target may take where the file does not say."""
 
 USUAL_CONTEXT = 4096
 """Tokens of the longest context where a model does not say."""
@@ -99,29 +110,29 @@ def price_breaches(price: Mapping[str, object]) -> list[Breach]:
 
 
 def _slice_and_size(model: Mapping[str, object]) -> Iterator[Breach]:
-    if not _given(model, "slice"):
+    if not given(model, "slice"):
         return
-    if _given(model, "memory"):
+    if given(model, "memory"):
         text = "cannot stand beside slice, which already says how much memory; keep one of them"
         yield Breach(path=("memory",), text=text)
-    if _given(model, "compute"):
+    if given(model, "compute"):
         text = "cannot stand beside slice, which already says how much compute; keep one of them"
         yield Breach(path=("compute",), text=text)
 
 
 def _target_and_size(model: Mapping[str, object]) -> Iterator[Breach]:
     for key in ("slice", "memory", "compute"):
-        if _given(model, "target") and _given(model, key):
+        if given(model, "target") and given(model, key):
             text = "cannot stand beside target: throughput says which slices serve; leave it out"
             yield Breach(path=(key,), text=text)
     for key in ("pinned", "spread", "near", "away"):
-        if _given(model, "target") and _given(model, key):
+        if given(model, "target") and given(model, key):
             text = "cannot stand beside target: where its slices lie follows from it; leave it out"
             yield Breach(path=(key,), text=text)
 
 
 def _target_and_throughput(model: Mapping[str, object]) -> Iterator[Breach]:
-    target, throughput = _given(model, "target"), _given(model, "throughput")
+    target, throughput = given(model, "target"), given(model, "throughput")
     if target and not throughput and (missing := _not_estimable(model)):
         text = (
             f"needs throughput, what one slice gives, such as throughput: {{1g.10gb: 120}}{missing}"
@@ -191,7 +202,7 @@ def _wrong_neighbour(name: str, key: str, other: str, models: Mapping[str, objec
     if other not in models:
         return f"there is no model '{shortened(other)}'{_meant_model(other, name, models)}"
     known = models[other]
-    if isinstance(known, Mapping) and _given(known, "target"):
+    if isinstance(known, Mapping) and given(known, "target"):
         return f"where '{other}' lies follows from its target; leave it out"
     model = models[name]
     assert isinstance(model, Mapping), "it has neighbours"
@@ -232,7 +243,7 @@ def _engine_and_model(model: Mapping[str, object]) -> Iterator[Breach]:
 
 
 def _engine_and_command(model: Mapping[str, object]) -> Iterator[Breach]:
-    command = _given(model, "command")
+    command = given(model, "command")
     if model.get("engine") != "command":
         if command:
             text = "is only used with 'engine: command'; add that line, or write args instead"
@@ -241,15 +252,15 @@ def _engine_and_command(model: Mapping[str, object]) -> Iterator[Breach]:
     if not command:
         text = "'command' needs the key command: a list with the program and its arguments"
         yield Breach(path=("engine",), text=text)
-    if _given(model, "args"):
+    if given(model, "args"):
         yield Breach(path=("args",), text="is not used with 'engine: command'; put it into command")
-    if not any(_given(model, key) for key in ("slice", "memory", "target")):
+    if not any(given(model, key) for key in ("slice", "memory", "target")):
         text = "'command' needs slice or memory: what your own server takes cannot be known"
         yield Breach(path=("engine",), text=text)
 
 
 def _program(model: Mapping[str, object]) -> Iterator[Breach]:
-    if not _given(model, "program"):
+    if not given(model, "program"):
         return
     if model.get("engine") == "command":
         text = "is not used with 'engine: command'; command begins with the program"
@@ -280,6 +291,6 @@ def _wrong_braces(argument: str) -> Iterator[str]:
             yield f"{what}{meant} (write {{{{ for a brace)"
 
 
-def _given(model: Mapping[str, object], key: str) -> bool:
+def given(model: Mapping[str, object], key: str) -> bool:
     """Tell whether a key is there with something in it."""
     return model.get(key) not in (None, "", [], (), {})

@@ -16,16 +16,31 @@ from gpuslice.stack.fields import (
     Commands,
     Currency,
     DrainedGpus,
+    EngineAddress,
     Gpus,
+    Image,
     ModelName,
+    NetworkWord,
     ProductName,
+    PullWord,
+    RuntimeWord,
     StackName,
 )
-from gpuslice.stack.model_entry import ModelEntry, TargetEntry
+from gpuslice.stack.model_entry import ModelEntry
+from gpuslice.stack.place_rules import gateway_breaches, place_breaches
 from gpuslice.stack.rules import neighbour_breaches, price_breaches
 from gpuslice.stack.section import FileSection, refuse
+from gpuslice.stack.target_entry import TargetEntry
 
-__all__ = ["GatewayEntry", "HooksEntry", "ModelEntry", "PriceEntry", "Stack", "TargetEntry"]
+__all__ = [
+    "DockerEntry",
+    "GatewayEntry",
+    "HooksEntry",
+    "ModelEntry",
+    "PriceEntry",
+    "Stack",
+    "TargetEntry",
+]
 
 _NEIGHBOURS = {"near", "away"}
 
@@ -60,6 +75,53 @@ class GatewayEntry(FileSection):
             "given, clients must send one of the keys. Keys themselves never stand in this file."
         ),
         examples=["keys.txt"],
+    )
+    runtime: RuntimeWord = Field(
+        default="process",
+        title="Runtime",
+        description="Where the gateway itself runs: as a process, or in a container.",
+        examples=["docker"],
+    )
+    image: Image | None = Field(
+        default=None,
+        title="Image",
+        description="The image of its container, with `runtime: docker`; ours unless it is said.",
+        examples=["gpuslice/gpuslice:0.1.0"],
+    )
+
+    @model_validator(mode="after")
+    def _keep_rules(self) -> GatewayEntry:
+        refuse(gateway_breaches(self.model_dump(exclude_none=True)))
+        return self
+
+
+class DockerEntry(FileSection):
+    """The Docker engine for whatever runs in containers."""
+
+    network: NetworkWord | None = Field(
+        default=None,
+        title="Network",
+        description=(
+            "How containers are reached: `bridge` gives each a network of its own and publishes "
+            "one port on loopback, `host` gives it the machine's. Default: bridge where the engine "
+            "has one, else host."
+        ),
+        examples=["host"],
+    )
+    pull: PullWord = Field(
+        default="missing",
+        title="Pull",
+        description="When images are fetched: missing (not here yet), always, or never.",
+        examples=["never"],
+    )
+    host: EngineAddress | None = Field(
+        default=None,
+        title="Host",
+        description=(
+            "Where the engine listens, written as in DOCKER_HOST. Default: what that variable "
+            "says, else the usual socket. A docker context is not looked at."
+        ),
+        examples=["unix:///run/user/1000/docker.sock"],
     )
 
 
@@ -159,6 +221,22 @@ class Stack(FileSection):
         json_schema_extra={"propertyNames": {"pattern": notation.MODEL_NAME_PATTERN}},
         examples=[{"chat": {"model": "Qwen/Qwen3-4B", "slice": "2g.20gb"}}],
     )
+    runtime: RuntimeWord | None = Field(
+        default=None,
+        title="Runtime",
+        description=(
+            "Where model servers run: docker or process. Default: docker where an engine that can "
+            "give a container a GPU is found and the engine of the model has an image; else "
+            "process. A stack that runs stays where it is."
+        ),
+        examples=["docker", "process"],
+    )
+    docker: DockerEntry = Field(
+        default_factory=DockerEntry,
+        title="Docker",
+        description="The Docker engine that containers run in, and how they are reached.",
+        examples=[{"network": "host", "pull": "never"}],
+    )
     gateway: GatewayEntry = Field(
         default_factory=GatewayEntry,
         title="Gateway",
@@ -189,4 +267,5 @@ class Stack(FileSection):
             name: entry.model_dump(include=_NEIGHBOURS) for name, entry in self.models.items()
         }
         refuse(neighbour_breaches(models))
+        refuse(place_breaches(self.model_dump(exclude_defaults=True)))
         return self

@@ -18,6 +18,7 @@ from changing import FailingDriver, KilledError
 from gpuslice.agent import changes, handing_back, replacing
 from gpuslice.agent.changes import bring_up, commit, roll_back, take_down
 from gpuslice.agent.node import Node
+from gpuslice.agent.proposal import Proposal
 from gpuslice.agent.supervisor import Supervisor
 from gpuslice.errors import DriverError, GpuLostError, MigModeChangeError
 from gpuslice.model.demand import ReplicaId
@@ -39,6 +40,7 @@ class Machine:
     home: Path
     servers: ServersInMemory
     port: int
+    pinned: int = 0
 
     def agent(self) -> tuple[Supervisor, FailingDriver]:
         """Start an agent as a fresh process would."""
@@ -48,15 +50,21 @@ class Machine:
 
     def change(self, node: Node, folder: Path, chat: str) -> Change:
         """Plan the stack with a slice of that profile for chat."""
-        return prepared(node, self.write(folder, chat=chat, coder="1g.10gb")).change
+        return self.proposal(node, folder, chat).change
+
+    def proposal(self, node: Node, folder: Path, chat: str) -> Proposal:
+        """Plan it, with all that is told of the plan."""
+        return prepared(node, self.write(folder, chat=chat, coder="1g.10gb"))
 
     def write(self, folder: Path, *, chat_args: str = "", **profiles: str) -> Path:
         """Write a stack file: each model with its profile, and further arguments for chat."""
         models = []
         for name, profile in profiles.items():
             command = [sys.executable, "{port}", *([chat_args] if name == "chat" else [])]
+            pinned = f", port: {self.pinned}" if self.pinned and name == "chat" else ""
             models.append(
-                f"{name}: {{engine: command, slice: {profile}, command: {json.dumps(command)}}}"
+                f"{name}: {{engine: command, slice: {profile}, command: {json.dumps(command)}"
+                f"{pinned}}}"
             )
         return write_stack(folder, *models, more=f"gateway: {{port: {self.port}}}")
 
@@ -72,6 +80,25 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     commit(supervisor)
     assert len(machine.servers.running) == 3
     return machine
+
+
+def test_a_replica_that_moves_and_keeps_a_pinned_port_leaves_it_first_and_that_is_declared(
+    machine: Machine, tmp_path: Path
+) -> None:
+    machine.pinned = free_port((machine.port,))
+    supervisor, _ = machine.agent()
+    bring_up(supervisor, machine.change(supervisor.node, tmp_path, "2g.20gb"), ignore, lambda: None)
+    commit(supervisor)
+    proposal = machine.proposal(supervisor.node, tmp_path, "3g.40gb")
+    assert [restart.why for restart in proposal.restarts] == ["its port is pinned"]
+    chats: list[int] = []
+    machine.servers.before = lambda: chats.append(len(machine.servers.named(CHAT)))
+
+    bring_up(supervisor, proposal.change, ignore, lambda: None)
+
+    (new,) = machine.servers.named(CHAT)
+    assert new.port == machine.pinned
+    assert max(chats) == 1, "two servers never meet on one port"
 
 
 MOVING = ("create", "start", "stop", "destroy")

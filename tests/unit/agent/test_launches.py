@@ -19,11 +19,9 @@ from builders import (
 from gpuslice.agent.launches import (
     Host,
     cpu_threads,
-    lease_ports,
     missing_slices,
     server_launches,
 )
-from gpuslice.model.demand import ReplicaId
 from gpuslice.model.desired import Record
 from gpuslice.model.geometry import Placement
 
@@ -104,9 +102,3 @@ def test_the_share_of_the_processors_reaches_the_engine() -> None:
     assert launch.command[0] == "/opt/python"
     at = launch.command.index("--threads")
     assert launch.command[at + 1] == "4"
-
-
-def test_a_replica_keeps_its_port_and_a_new_one_gets_the_fresh_one() -> None:
-    old, new, gone = (ReplicaId("chat", number) for number in range(3))
-    leases = lease_ports((old, new), {old: 20001, gone: 20003}, {new: 20002})
-    assert leases == {old: 20001, new: 20002}

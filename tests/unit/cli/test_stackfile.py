@@ -51,6 +51,8 @@ def test_the_schema_is_json_that_names_every_key(terminal: Terminal) -> None:
         "gpus",
         "drain",
         "models",
+        "runtime",
+        "docker",
         "gateway",
         "hooks",
         "prices",

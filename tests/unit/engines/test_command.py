@@ -11,8 +11,14 @@ def test_every_placeholder_is_filled() -> None:
     template = " ".join(f"{name}={{{name}}}" for name in PLACEHOLDERS)
     assert fill(template, a_serve_request()) == (
         "port=20001 model=Qwen/Qwen3-4B memory_mib=19968 "
-        "uuid=MIG-0f0e0d0c-1111-5222-8333-444455556666 name=chat context_tokens=8192 concurrency=8"
+        "uuid=MIG-0f0e0d0c-1111-5222-8333-444455556666 name=chat context_tokens=8192 concurrency=8 "
+        "host=127.0.0.1"
     )
+
+
+def test_a_limit_by_software_is_the_memory_that_there_is() -> None:
+    request = a_serve_request(slice_memory_mib=81_920, memory_limit_mib=20_480)
+    assert fill("{memory_mib}", request) == "20480"
 
 
 def test_doubled_braces_stand_for_one() -> None:

@@ -12,6 +12,7 @@ from gpuslice.sizing.estimate import (
     VLLM_FRACTION,
     Sized,
     estimate_llama_cpp,
+    estimate_sglang,
     estimate_vllm,
     vllm_step_tokens,
 )
@@ -128,6 +129,40 @@ def test_rarer_kind_of_layer_fills_up_the_groups_of_vllm() -> None:
     full = Layers(keeps=Keeps.FULL, count=10, elements=4096)
     sized = estimate_vllm(with_layers((full, window)), Load(context_tokens=2048, concurrency=1))
     assert part(sized, "KV") == 70 * 4096 * 2 * 2048 // 1024**2
+
+
+def test_windows_are_held_in_whole_blocks() -> None:
+    # llama.cpp logs 1,280 cells for a window of 128 and steps of 1,024, in blocks of 256; vLLM
+    # takes one block of 16 more than the window and a step.
+    window = Layers(keeps=Keeps.WINDOW, count=1, elements=512 * 1024, tokens=128)
+    load = Load(context_tokens=65_536, concurrency=1, step_tokens=1000)
+    assert part(estimate_llama_cpp(with_layers((window,)), load), "KV") == 128 + 512 + 128
+    assert part(estimate_vllm(with_layers((window,)), load), "KV") == 128 + 1000 + 8 + 16
+
+
+def test_engines_in_blocks_hold_chunks_as_full_attention_and_llama_cpp_does_not() -> None:
+    # Llama 4 Scout: 36 layers in chunks of 8,192 and 12 that see everything.
+    chunks = Layers(keeps=Keeps.CHUNK, count=36, elements=2048, tokens=8192)
+    full = Layers(keeps=Keeps.FULL, count=12, elements=2048)
+    model = with_layers((full, chunks))
+    load = Load(context_tokens=65_536, concurrency=1, step_tokens=8192)
+    for estimate in (estimate_vllm, estimate_sglang):
+        sized = estimate(model, load)
+        assert part(sized, "KV") == 48 * 4096 * 65_536 // 1024**2
+        assert "48 layers of attention" in sized.parts[1].rule
+    short = part(estimate_llama_cpp(model, load), "KV")
+    assert short == (12 * 65_536 + 36 * (8192 + 512)) * 4096 // 1024**2
+
+
+def test_prefix_caching_holds_two_states_of_a_request() -> None:
+    state = Layers(keeps=Keeps.STATE, count=12, state_bytes=1024**2)
+    full = Layers(keeps=Keeps.FULL, count=12, elements=1024)
+    model = with_layers((full, state))
+    one, two = (
+        part(estimate_vllm(model, Load(context_tokens=1, concurrency=1, states=states)), "KV")
+        for states in (1, 2)
+    )
+    assert (one, two) == (24, 36)
 
 
 def test_state_takes_a_whole_block_of_the_cache() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
+from typing import Any
 
 import pytest
 
 from gpuslice.sizing.estimate import estimate_vllm
 from gpuslice.sizing.shape import Load, ModelShape
 from gpuslice.sizing.size import shape_of
-from real_models import real_model, real_model_names
+from real_models import MEMORY, WHERE, real_model, real_model_names
 
 NAMES = real_model_names()
 
@@ -20,11 +22,37 @@ def described(name: str) -> ModelShape:
     return shape_of(model.config, model.tensors, model.name)
 
 
-def test_there_are_enough_of_them_and_each_has_a_source() -> None:
+def test_there_are_enough_of_them_and_each_says_how_its_cache_comes_about() -> None:
     assert len(NAMES) >= 25
     for name in NAMES:
-        assert real_model(name).source
         assert real_model(name).published["kv_rule"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_model_says_where_it_is_from_or_that_it_is_from_memory(name: str) -> None:
+    sources = real_model(name).sources
+    assert sources
+    for source in sources:
+        assert source.keys() - {"values"} == {"what", "where"}
+        assert source["what"]
+        assert source["where"] == MEMORY or re.fullmatch(WHERE, source["where"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_configuration_is_what_was_found_written_elsewhere(name: str) -> None:
+    model = real_model(name)
+    first = model.sources[0]
+    assert first["where"] != MEMORY
+    assert first["values"]
+    assert parts_of(model.config, like=first["values"]) == first["values"]
+
+
+def parts_of(config: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:
+    """Take out of a configuration what a source says something about."""
+    return {
+        key: parts_of(config[key], value) if isinstance(value, dict) else config[key]
+        for key, value in like.items()
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)

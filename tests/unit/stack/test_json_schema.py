@@ -6,19 +6,27 @@ from typing import Any
 import pytest
 
 from gpuslice.stack.json_schema import stack_json_schema
-from gpuslice.stack.schema import GatewayEntry, ModelEntry, PriceEntry, Stack, TargetEntry
+from gpuslice.stack.schema import (
+    DockerEntry,
+    GatewayEntry,
+    ModelEntry,
+    PriceEntry,
+    Stack,
+    TargetEntry,
+)
 
 SCHEMA = stack_json_schema()
 PARTS = {
     "Stack": (SCHEMA, Stack),
     **{part.__name__: (SCHEMA["$defs"][part.__name__], part)
-       for part in (ModelEntry, TargetEntry, GatewayEntry, PriceEntry)},
+       for part in (ModelEntry, TargetEntry, GatewayEntry, DockerEntry, PriceEntry)},
 }  # fmt: skip
 NEEDED: dict[str, dict[str, Any]] = {
     "Stack": {"models": {"m": {"model": "a/b"}}},
     "ModelEntry": {"model": "a/b"},
     "PriceEntry": {"per_month": 1},
-    "GatewayEntry": {},
+    "GatewayEntry": {"runtime": "docker"},
+    "DockerEntry": {},
     "TargetEntry": {},
 }
 A_TARGET = {"model": "a/b", "target": {"tokens_per_s": 1}, "throughput": {"1g.10gb": 1}}

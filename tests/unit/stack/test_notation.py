@@ -162,3 +162,60 @@ def test_variables_that_bind_a_server_are_ours(name: str) -> None:
 def test_variables_need_a_proper_name(name: str) -> None:
     with pytest.raises(NotationError, match="is not a variable name"):
         notation.variable_name(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "vllm/vllm-openai:v0.24.0",
+        "llama",
+        "gpuslice/gpuslice:0.1.0_local",
+        "localhost/serve:1",
+        "10.0.0.7:5000/acme/serve:1.2",
+        "mirror:5000/serve",
+        "images.acme.example/team/serve__x/a-b--c:V1",
+        f"acme/serve@sha256:{'0a' * 32}",
+        f"acme/serve:1.2@sha256:{'0a' * 32}",
+    ],
+)
+def test_names_of_images_are_taken_as_an_engine_takes_them(name: str) -> None:
+    assert notation.image(name) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("-it", "taken for an option"),
+        ("docker://acme/serve", "leave out"),
+        ("acme/serve :1", "has a space"),
+        ("acme/Serve:1", "only its tag may have capitals"),
+        ("Acme/serve:1", "only its tag may have capitals"),
+        ("acme/serve@sha256:12", "a digest is sha256:"),
+        ("acme//serve", "such as vllm/vllm-openai"),
+        ("acme/serve:", "such as vllm/vllm-openai"),
+        ("a" * 513, "such as vllm/vllm-openai"),
+        ("a/b\n", "has a space"),
+    ],
+)
+def test_other_names_of_images_are_refused_with_advice(name: str, advice: str) -> None:
+    with pytest.raises(NotationError, match=advice):
+        notation.image(name)
+
+
+@pytest.mark.parametrize("address", ["unix:///run/docker.sock", "tcp://10.0.0.7:2376"])
+def test_a_docker_engine_is_reached_over_a_socket_or_the_network(address: str) -> None:
+    assert notation.engine_address(address) == address
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("/run/docker.sock", "unix:///path"),
+        ("unix://docker.sock", "unix:///path"),
+        ("ssh://gpu-1", "behind ssh"),
+        ("default", "tcp://host:port"),
+    ],
+)
+def test_any_other_address_of_an_engine_is_refused(address: str, said: str) -> None:
+    with pytest.raises(NotationError, match=said):
+        notation.engine_address(address)

@@ -14,6 +14,7 @@ from rich.text import Text
 from gpuslice.agent.proposal import Proposal
 from gpuslice.cli.render import picture
 from gpuslice.cli.render.lanes import MANY_GPUS, Lane, drawn_gpus, lanes_of
+from gpuslice.cli.render.places import places_json, places_line
 from gpuslice.cli.render.proof import proof_json, proof_view
 from gpuslice.cli.render.purchases import purchase_lines
 from gpuslice.cli.render.seats import seats_summary, seats_table
@@ -32,6 +33,7 @@ def plan_view(proposal: Proposal, *, prices: bool = False) -> RenderableType:
         Text(f"Plan for stack {proposal.desired.stack}", style="bold"),
         *(Text(note, style="yellow") for note in proposal.notes),
         seats_summary(proposal) if many else seats_table(proposal),
+        Text(places_line(proposal.desired)),
         Text(),
         *pictures(proposal),
         servers_view(proposal),
@@ -69,6 +71,7 @@ def plan_json(proposal: Proposal) -> dict[str, Any]:
         "demands": [asdict(demand) for demand in proposal.demands],
         "rules": _rules_json(proposal.rules),
         "notes": proposal.notes,
+        "runtimes": places_json(proposal.desired),
         "gpus": [asdict(gpu) for gpu in plan.gpus],
         "seats": [asdict(seat) for seat in plan.seats],
         "unplaced": [asdict(unplaced) for unplaced in plan.unplaced],

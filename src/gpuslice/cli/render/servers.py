@@ -62,13 +62,22 @@ def servers_view(proposal: Proposal) -> RenderableType:
 def servers_line(proposal: Proposal) -> str:
     """Say how many servers stay, restart, start, move and stop, and how many moves pause."""
     counts = Counter(server.fate for server in proposal.plan.servers)
-    restarting = sum(restart.replica is not None for restart in proposal.restarts)
+    restarting = len(restarting_in_place(proposal))
     counts[Fate.STAYS] -= restarting
     parts = [_counted(counts[fate], *_VERBS[fate]) for fate in Fate if counts[fate]]
     parts += [_counted(restarting, "restarts", "restart")] if restarting else []
     told = ", ".join(parts)
-    pauses = sum(server.pause for server in proposal.plan.servers)
+    why = {restart.replica for restart in proposal.restarts}
+    moving = [s for s in proposal.plan.servers if s.fate is Fate.MOVES]
+    pauses = sum(server.pause or server.replica in why for server in moving)
     return f"Servers: {told}" + (f"; {pauses:,} with a pause that is unavoidable" if pauses else "")
+
+
+def restarting_in_place(proposal: Proposal) -> frozenset[ReplicaId]:
+    """Name the replicas that stay on their slice and get another server there."""
+    why = {restart.replica for restart in proposal.restarts}
+    staying = {s.replica for s in proposal.plan.servers if s.fate is Fate.STAYS}
+    return frozenset(staying & why)
 
 
 def _silent_models(
@@ -111,7 +120,9 @@ def _rows(proposal: Proposal, servers: list[ServerPlan]) -> Iterator[tuple[str, 
         else:
             seat = seats[server.replica]
             way = f"{origin} → {_place(seat.slice, indexes)}"
-            yield str(server.replica), "moves", way, _how(server, seat)
+            pinned = restarts.get(server.replica)
+            how = f"a pause is unavoidable: {pinned}" if pinned else _how(server, seat)
+            yield str(server.replica), "moves", way, how
 
 
 def _place(slice_: Slice | PlannedSlice, indexes: Mapping[str, int]) -> str:

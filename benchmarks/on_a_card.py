@@ -1,0 +1,151 @@
+"""Start a real vLLM on a whole card, as gpuslice starts one on a slice, and end it again.
+
+By the engine's own command line, through the process runtime, with what was predicted as the limit
+of its memory. Uses no MIG, changes no setting of the card, and ends what it started. Separate,
+because memory and speed are measured on the same servers.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.random_models import Shape, write_model
+
+from gpuslice.engines.api import ServeRequest
+from gpuslice.engines.vllm import Vllm
+from gpuslice.model.demand import ReplicaId
+from gpuslice.model.machine import Machine
+from gpuslice.model.server import Launch
+from gpuslice.runtime.ports import free_port
+from gpuslice.runtime.process import ProcessRuntime
+from gpuslice.runtime.ready import ask
+from gpuslice.sizing.estimate import Sized
+from gpuslice.sizing.size import size_model
+
+CONTEXT_TOKENS, CONCURRENCY = 8192, 32
+STARTED_WITHIN_S = 300.0
+
+
+class NotStartedError(Exception):
+    """A server ended, or did not answer in time; its message has the end of the log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """The vLLM to start.
+
+    Attributes:
+        path: Path of the program ``vllm``.
+        python_path: PYTHONPATH of the server, "" for none.
+    """
+
+    path: str
+    python_path: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A server that answers.
+
+    Attributes:
+        model: Folder of its model.
+        sized: What was predicted for it.
+        request: How it was to be started.
+        launch: How it was started.
+        log: What it has logged so far.
+        used_mib: Memory of the card that is used since it was started, MiB.
+        took_s: From start to the first answered request, seconds.
+    """
+
+    model: Path
+    sized: Sized
+    request: ServeRequest
+    launch: Launch
+    log: str
+    used_mib: int
+    took_s: float
+
+
+@contextmanager
+def serving(shape: Shape, folder: Path, program: Program, *, eager: bool) -> Iterator[Started]:
+    """Start a server, yield it once it answers, and end it.
+
+    Args:
+        shape: The model.
+        folder: An empty folder for the model, the log and the state.
+        program: The vLLM.
+        eager: Whether graphs are left out.
+
+    Raises:
+        NotStartedError: It ended, or did not answer in time.
+    """
+    model = folder / "model"
+    write_model(shape, model)
+    sized = size_model(
+        str(model), engine="vllm", context_tokens=CONTEXT_TOKENS, concurrency=CONCURRENCY
+    )
+    request = ServeRequest(
+        stack="sizing",
+        replica=ReplicaId(shape.name.lower().replace(".", "-"), 0),
+        source=str(model),
+        slice_uuid="0",
+        slice_memory_mib=_cuda_total_mib(program) or _card("memory.total"),
+        memory_limit_mib=sized.memory_mib,
+        port=free_port([]),
+        context_tokens=CONTEXT_TOKENS,
+        concurrency=CONCURRENCY,
+        args=("--load-format", "dummy", *(("--enforce-eager",) if eager else ())),
+        environment=(("PYTHONPATH", program.python_path),) if program.python_path else (),
+        program=program.path,
+    )
+    machine = Machine(root=folder / "state")
+    runtime = ProcessRuntime(machine)
+    launch = Vllm().launch(request)
+    before_mib, began = _card("memory.used"), time.monotonic()
+    server = runtime.start(launch)
+    log = machine.log_dir / f"{launch.name}.log"
+    try:
+        _await(runtime, launch, log, began)
+        yield Started(
+            model=model,
+            sized=sized,
+            request=request,
+            launch=launch,
+            log=log.read_text(errors="replace"),
+            used_mib=_card("memory.used") - before_mib,
+            took_s=time.monotonic() - began,
+        )
+    finally:
+        runtime.stop(server)
+
+
+def _await(runtime: ProcessRuntime, launch: Launch, log: Path, began: float) -> None:
+    while not ask(launch).ready:
+        if not runtime.list() or time.monotonic() - began > STARTED_WITHIN_S:
+            end = log.read_text(errors="replace")[-3000:]
+            raise NotStartedError(f"{launch.name} did not start:\n{end}")
+        time.sleep(0.5)
+
+
+def _card(field: str) -> int:
+    command = ["nvidia-smi", "-i", "0", f"--query-gpu={field}", "--format=csv,noheader,nounits"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    return int(done.stdout.strip())
+
+
+def _cuda_total_mib(program: Program) -> int:
+    """Ask CUDA for the device's total, which is what the engine's share is of."""
+    first = Path(program.path).read_text(errors="replace").partition("\n")[0]
+    python = first.removeprefix("#!").strip()
+    script = "import torch; print(torch.cuda.mem_get_info(0)[1] >> 20)"
+    environment = {"PYTHONPATH": program.python_path, "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [python or "python3", "-c", script],
+        capture_output=True, text=True, check=False, timeout=120, env=environment,
+    )  # fmt: skip
+    return int(done.stdout.strip() or 0)

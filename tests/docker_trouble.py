@@ -1,0 +1,71 @@
+"""Programs that behave badly, for containers: ``trouble.py VERB …``.
+
+They run in an image that holds nothing but Python, so they import nothing else.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+
+def exits(status: str, *words: str) -> None:
+    """End at once with a status and some last words."""
+    print("starting", flush=True)
+    print(" ".join(words), file=sys.stderr, flush=True)
+    sys.exit(int(status))
+
+
+def stays(what: str = "staying") -> None:
+    """Run until a signal comes, and end with status 0."""
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
+    print(what, flush=True)
+    while True:
+        signal.pause()
+
+
+def ignores() -> None:
+    """Run on whatever signal comes."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    print("ignoring SIGTERM", flush=True)
+    while True:
+        signal.pause()
+
+
+def eats() -> None:
+    """Take memory until somebody puts an end to it."""
+    print("eating", flush=True)
+    eaten = []
+    while True:
+        eaten.append(bytearray(b"x" * (8 << 20)))
+
+
+def listens(port: str, delay_s: str = "0", text: str = "ready") -> None:
+    """Answer every GET on a port of loopback with a text, after a delay."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = text.encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
+    time.sleep(float(delay_s))  # what a model server does while it loads
+    HTTPServer(("127.0.0.1", int(port)), Answer).serve_forever()
+
+
+if __name__ == "__main__":
+    verbs: dict[str, Callable[..., None]] = {
+        "exits": exits,
+        "stays": stays,
+        "ignores": ignores,
+        "eats": eats,
+        "listens": listens,
+    }
+    verbs[sys.argv[1]](*sys.argv[2:])
