@@ -73,6 +73,10 @@ class Layers:
         tokens: Tokens that are kept at most: the window, the chunk, or the encoder's tokens of
             cross attention; 0 for the whole context.
         state_bytes: Constant state of one sequence in one layer, bytes.
+        narrow_state_bytes: The same where an engine keeps all of it in 16 bits; 0 where that is
+            settled otherwise.
+        state_chunk_tokens: Tokens that a state is computed over at a time, where vLLM keeps one
+            for every block while it caches prefixes; 0 where it does not.
         flops_per_context_token: Arithmetic of attention for each pair of a new and a kept token
             in one layer.
     """
@@ -83,6 +87,8 @@ class Layers:
     index_bytes: int = 0
     tokens: int = 0
     state_bytes: int = 0
+    narrow_state_bytes: int = 0
+    state_chunk_tokens: int = 0
     flops_per_context_token: int = 0
 
     def token_bytes(self, cache: CacheType) -> int:
