@@ -70,6 +70,8 @@ class Started:
         log: What it has logged so far.
         used_mib: Memory of the card that is used since it was started, MiB.
         took_s: From start to the first answered request, seconds.
+        before_mib: Memory of the card that was used before, MiB.
+        log_file: Where it goes on logging, while it runs.
     """
 
     model: Path
@@ -79,6 +81,8 @@ class Started:
     log: str
     used_mib: int
     took_s: float
+    before_mib: int = 0
+    log_file: Path | None = None
 
 
 @contextmanager
@@ -116,7 +120,7 @@ def serving(
         replica=ReplicaId(outline.name.lower().replace(".", "-"), 0),
         source=str(model),
         slice_uuid="0",
-        slice_memory_mib=_cuda_total_mib(program) or _card("memory.total"),
+        slice_memory_mib=_cuda_total_mib(program) or card_mib("memory.total"),
         memory_limit_mib=sized.memory_mib,
         port=free_port([]),
         context_tokens=CONTEXT_TOKENS,
@@ -128,7 +132,7 @@ def serving(
     machine = Machine(root=folder / "state")
     runtime = ProcessRuntime(machine)
     launch = Vllm().launch(request)
-    before_mib, began = _card("memory.used"), time.monotonic()
+    before_mib, began = card_mib("memory.used"), time.monotonic()
     server = runtime.start(launch)
     log = machine.log_dir / f"{launch.name}.log"
     try:
@@ -139,8 +143,10 @@ def serving(
             request=request,
             launch=launch,
             log=log.read_text(errors="replace"),
-            used_mib=_card("memory.used") - before_mib,
+            used_mib=card_mib("memory.used") - before_mib,
             took_s=time.monotonic() - began,
+            before_mib=before_mib,
+            log_file=log,
         )
     finally:
         runtime.stop(server)
@@ -155,7 +161,8 @@ def _await(runtime: ProcessRuntime, launch: Launch, log: Path, until: float) -> 
         time.sleep(0.5)
 
 
-def _card(field: str) -> int:
+def card_mib(field: str) -> int:
+    """Ask nvidia-smi for a figure of the card's memory, MiB."""
     command = ["nvidia-smi", "-i", "0", f"--query-gpu={field}", "--format=csv,noheader,nounits"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     return int(done.stdout.strip())
