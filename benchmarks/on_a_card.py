@@ -52,10 +52,18 @@ class Program:
     Attributes:
         path: Path of the program ``vllm``.
         python_path: PYTHONPATH of the server, "" for none.
+        environment: Further variables of the server.
     """
 
     path: str
     python_path: str = ""
+    environment: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def variables(self) -> tuple[tuple[str, str], ...]:
+        """All variables of the server beside gpuslice's own."""
+        python_path = (("PYTHONPATH", self.python_path),) if self.python_path else ()
+        return (*python_path, *self.environment)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +134,7 @@ def serving(
         context_tokens=CONTEXT_TOKENS,
         concurrency=CONCURRENCY,
         args=(*_DUMMY, *(("--enforce-eager",) if eager else ()), *outline.arguments),
-        environment=(("PYTHONPATH", program.python_path),) if program.python_path else (),
+        environment=program.variables,
         program=program.path,
     )
     machine = Machine(root=folder / "state")

@@ -87,6 +87,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--program", required=True, help="path of vllm")
     parser.add_argument("--python-path", default="", help="PYTHONPATH of the server")
+    parser.add_argument("--variable", action="append", default=[], metavar="NAME=VALUE",
+                        help="for the server's environment; may be repeated")  # fmt: skip
     parser.add_argument("--shape", action="append", help="only this one; may be repeated")
     parser.add_argument("--within", type=float, default=STARTED_WITHIN_S,
                         help="seconds that a server may take to answer")  # fmt: skip
@@ -110,7 +112,9 @@ def main() -> None:
 
 
 def _measure(outline: Outline, asked: argparse.Namespace) -> Measured:
-    program = Program(path=asked.program, python_path=asked.python_path)
+    parted = (written.partition("=") for written in asked.variable)
+    variables = tuple((name, value) for name, _, value in parted)
+    program = Program(path=asked.program, python_path=asked.python_path, environment=variables)
     with tempfile.TemporaryDirectory() as folder:
         try:
             with serving(
