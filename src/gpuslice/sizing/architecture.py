@@ -68,6 +68,8 @@ class Layers:
         keeps: What each of them keeps.
         count: How many they are.
         elements: Cache elements of one token in one layer (keys and values together).
+        expanded_elements: Elements of one token's keys and values once they are unpacked from a
+            latent vector; 0 where they are kept as they are.
         index_bytes: Further bytes of one token in one layer, whatever the cache's type (the
             index of sparse attention).
         tokens: Tokens that are kept at most: the window, the chunk, or the encoder's tokens of
@@ -84,6 +86,7 @@ class Layers:
     keeps: Keeps
     count: int
     elements: int = 0
+    expanded_elements: int = 0
     index_bytes: int = 0
     tokens: int = 0
     state_bytes: int = 0

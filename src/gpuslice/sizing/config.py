@@ -157,6 +157,7 @@ def _part(sizes: HeadSizes, keeps: Keeps, count: int, tokens: int = 0) -> Layers
         keeps=keeps,
         count=count,
         elements=sizes.elements,
+        expanded_elements=sizes.expanded,
         index_bytes=sizes.index_bytes,
         tokens=tokens,
         flops_per_context_token=sizes.flops,

@@ -58,6 +58,7 @@ SGLANG_FRACTION = 0.90
 LLAMA_STEP_TOKENS = 512
 _LLAMA_CONTEXT_BLOCK = 256
 _VLLM_FIXED_MIB = 360
+_LATENT_BLOCK, _MOST_UNPACKED = 64, 65_536
 _SGLANG_BESIDE_MIB = 640 + 256
 _STORED = "every tensor as it is stored"
 _VLLM_MIB_PER_1024_STEP_TOKENS = 154  # where the width is unknown: the most that was measured
@@ -130,7 +131,8 @@ def estimate_vllm(model: ModelShape, load: Load) -> Sized:
     layers = as_vllm_keeps_states(model.architecture.layers, load)
     cache, one = _blocked_cache(model, layers, load, step)
     activations = _activations_part(model.architecture, step, load.concurrency)
-    managed = (*_loaded_parts(model.weights), *_beside_parts(load), cache, activations)
+    unpacked = _unpacking_parts(layers, load)
+    managed = (*_loaded_parts(model.weights), *_beside_parts(load), cache, activations, *unpacked)
     rule = f"CUDA context, graphs and NCCL, {VLLM_BESIDE_MIB} MiB at least, outside the fraction"
     return _managed("vLLM", managed, load, one, (VLLM_BESIDE_MIB, rule))
 
@@ -238,6 +240,22 @@ def _activations_part(architecture: Architecture, step: int, concurrency: int) -
         f"logits of {concurrency:,} requests, 360 MiB fixed"
     )
     return Part(name="activations", memory_mib=_VLLM_FIXED_MIB + _mib(size), rule=rule)
+
+
+def _unpacking_parts(layers: tuple[Layers, ...], load: Load) -> tuple[Part, ...]:
+    """What vLLM needs to unpack latent vectors of earlier tokens while it reads a prompt.
+
+    Source: vLLM 0.20.0, ``determine_chunked_prefill_workspace_size`` (mla_attention.py).
+    """
+    latent = [part for part in layers if part.keeps is Keeps.LATENT and part.expanded_elements]
+    if not latent:
+        return ()
+    asked = max(8 * load.context_tokens, 4 * load.concurrency * _LATENT_BLOCK)
+    tokens = max(min(asked, _MOST_UNPACKED), load.concurrency * _LATENT_BLOCK)
+    elements = max(part.elements + part.expanded_elements for part in latent)
+    rule = f"{tokens:,} tokens × {elements:,} elements × 2 bytes, of one layer at a time"
+    size = 2 * tokens * elements
+    return (Part(name="unpacked latent vectors", memory_mib=_mib(size), rule=rule),)
 
 
 def _weight_parts(rows: Sequence[tuple[str, int, str]]) -> tuple[Part, ...]:
