@@ -33,7 +33,11 @@ from gpuslice.runtime.docker.body import LOG_BYTES, LOG_FILES
 
 _WITH_PYTHON = frozenset(USUAL.values())
 """Images that are known to have ``python3``, with which a server's health can be asked."""
-_ASK = "import urllib.request as r; r.urlopen('{url}', timeout=5)"
+# Not with urllib, which would ask a proxy for the way to loopback.
+_ASK = (
+    "import http.client as h; c = h.HTTPConnection('{host}', {port}, timeout=5); "
+    "c.request('GET', '{path}'); raise SystemExit(c.getresponse().status != 200)"
+)
 _LABELS = ("gpuslice.gpu", "gpuslice.profile", "gpuslice.placement")
 _WIDTH = 10_000  # nothing is folded: a line is an argument
 _SECRETS = PurePosixPath("/run/secrets")
@@ -210,10 +214,9 @@ def _health(launch: Launch, container: Container) -> dict[str, Any]:
     if container.image not in _WITH_PYTHON:
         return {}
     host = "127.0.0.1" if launch.host in ("0.0.0.0", "::") else launch.host  # noqa: S104 - compared
-    host = f"[{host}]" if ":" in host else host
-    url = f"http://{host}:{launch.port}{launch.health_path}"
+    ask = _ASK.format(host=host, port=launch.port, path=launch.health_path)
     return {
-        "test": _quoted(("CMD", "python3", "-c", _ASK.format(url=url))),
+        "test": _quoted(("CMD", "python3", "-c", ask)),
         "interval": "10s",
         "timeout": "10s",
         "retries": 3,
