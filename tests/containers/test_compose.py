@@ -12,6 +12,7 @@ import subprocess
 import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,8 @@ def started(docker_client: docker.DockerClient, exported: str) -> Iterator[dict[
                 container.remove(force=True, v=True)
 
 
-def answer(port: int, model: str) -> str:
-    """What the gateway answers, "" while it does not."""
+def answers(port: int, model: str) -> bool:
+    """Whether the gateway has an answer of a model."""
     body = {"model": model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4}
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/v1/chat/completions",
@@ -90,15 +91,15 @@ def answer(port: int, model: str) -> str:
         with urllib.request.urlopen(request, timeout=30) as response:
             found: dict[str, Any] = json.load(response)
     except OSError:
-        return ""
-    return str(found["choices"][0]["message"]["content"])
+        return False
+    return bool(found["choices"][0]["message"]["content"])
 
 
 def test_an_exported_stack_answers_without_gpuslice(
     started: dict[str, Any], gateway_port: int
 ) -> None:
     for model in ("chat", "titles"):
-        wait_until(lambda model=model: bool(answer(gateway_port, model)), timeout_s=60)
+        wait_until(partial(answers, gateway_port, model), timeout_s=60)
     wait_until(lambda: health_of(started["chat-0"]) == "healthy", timeout_s=30)
     wait_until(lambda: health_of(started["gateway"]) == "healthy", timeout_s=30)
 
@@ -106,9 +107,9 @@ def test_an_exported_stack_answers_without_gpuslice(
 def test_a_server_that_ends_is_started_again_and_found(
     started: dict[str, Any], gateway_port: int
 ) -> None:
-    wait_until(lambda: bool(answer(gateway_port, "chat")), timeout_s=60)
+    wait_until(partial(answers, gateway_port, "chat"), timeout_s=60)
     started["gateway"].restart(timeout=10)
-    wait_until(lambda: bool(answer(gateway_port, "chat")), timeout_s=60)
+    wait_until(partial(answers, gateway_port, "chat"), timeout_s=60)
 
 
 @pytest.mark.parametrize("case", sorted(file.stem for file in GOLDEN.iterdir()))

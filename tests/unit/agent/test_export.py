@@ -52,7 +52,8 @@ class OfReal:
     inner: Any
 
     def survey(self) -> Observed:
-        return replace(self.inner.survey(), simulated=False)
+        found: Observed = self.inner.survey()
+        return replace(found, simulated=False)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
