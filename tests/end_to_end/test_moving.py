@@ -173,3 +173,45 @@ def test_ctrl_c_while_two_servers_meet_ends_with_the_old_one_alone(stand: Stand)
 
     assert pids(stand) == before
     assert stand.slices() == slices
+
+
+def test_a_pause_that_cannot_be_avoided_is_declared_and_then_made(
+    make_stand: Callable[[str], Stand],
+) -> None:
+    stand = make_stand("a30")
+    stand.write(tiny("chat", profile="2g.12gb"))
+    stand.run("up", "-d", "--yes")
+    (old,) = servers(stand)
+    stand.write(tiny("chat", profile="4g.24gb"))
+
+    shown = stand.run("up", "-d", "--yes")
+
+    assert "a pause is unavoidable" in shown
+    assert "In between nobody answers for: chat." in shown
+    (new,) = servers(stand)
+    assert (new.port, new.pid == old.pid) == (old.port, False)
+    assert [profile for _, profile, _ in stand.slices()] == ["4g.24gb"]
+    assert ask(stand.port, "chat").startswith("I am chat.")
+
+
+def test_a_server_that_is_replaced_where_it_sits_is_declared_and_disturbs_no_other(
+    stand: Stand,
+) -> None:
+    stand.write(f"{tiny('chat')}\n{tiny('other')}")
+    stand.run("up", "-d", "--yes")
+    before, slices = pids(stand), stand.slices()
+    stand.write(f"{tiny('chat', delay_s=0.1)}\n{tiny('other')}")
+    declared = stand.json("plan")["restarts"]
+
+    shown = stand.run("up", "-d", "--yes")
+
+    assert declared == [
+        {"replica": {"model": "chat", "replica": 0}, "why": "command changed"},
+    ]
+    assert "command changed; it does not answer meanwhile" in shown
+    assert "In between nobody answers for: chat." in shown
+    after = pids(stand)
+    assert {name for name in before if after[name] != before[name]} == {"chat/0"}
+    assert stand.slices() == slices
+    assert ask(stand.port, "chat").startswith("I am chat.")
+    assert stand.json("plan")["restarts"] == []

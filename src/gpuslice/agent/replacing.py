@@ -78,6 +78,8 @@ class Replacement:
         kept = (owned for owned in self.record.owned if owned.slice not in gone)
         made = (Owned(slice=s.key, stack=stack, replica=replica) for s, replica in created)
         self.record = replace(self.record, owned=(*kept, *made))
+        for key in gone:  # the driver may give a later slice the same UUID
+            self.sitting.pop(self.uuids.get(key, ""), None)
         node.store.write_record(self.record)
         node.runtime.slices_changed()
 

@@ -12,7 +12,8 @@ of one name live side by side, with different slices, ports and configurations. 
 - where the place itself knows names that have to be unique, as Docker does, make room for the new
   one: what is told in `RunningServer.name` stays the name, whatever the container is called.
 
-Logs go by name: while two live, `tail` and `follow` tell of the one started last, or of both.
+Logs go by name: while two live, `tail` and `follow` tell of the one started last. What the error
+of a new server that ends shows has to be its own, however much the old one writes meanwhile.
 """
 
 from __future__ import annotations

@@ -49,11 +49,14 @@ class ProcessRuntime:
 
     def start(self, launch: Launch) -> RunningServer:
         """Start one process detached from us; see `Runtime.start`."""
-        alive = next((server for server in self.list() if server.key == launch.key), None)
-        if alive is not None:
-            raise RuntimeFailure(
-                f"{launch.name} is running already, pid {alive.pid}", hint="stop it first"
-            )
+        namesakes = self._named(launch.name)
+        for alive in namesakes:
+            if alive.key == launch.key:
+                raise RuntimeFailure(
+                    f"{launch.name} is running already, pid {alive.pid}", hint="stop it first"
+                )
+        if namesakes:
+            self._logs.set_aside(launch.name)
         marker = marker_of(launch, started_at=self._clock.now())
         environment = inherited_environment(os.environ)
         environment |= dict(launch.environment) | write_marker(marker, self._root)
@@ -70,7 +73,7 @@ class ProcessRuntime:
         finally:
             os.close(log)
         self._children.append(pid)
-        return _running(launch, pid, marker.started_at)
+        return marker.identity.running(pid=pid, started_at=marker.started_at)
 
     def list(self, stack: str | None = None) -> tuple[RunningServer, ...]:
         """Find every live process of ours; see `Runtime.list`."""
@@ -93,6 +96,8 @@ class ProcessRuntime:
         asked = self._signal(lives, signal.SIGTERM)
         if not self._wait_gone(lives, asked, timeout_s=grace_s):
             self._kill(lives, asked)
+        for server in servers:
+            self._sort_logs(server)
 
     def tail(self, name: str, *, lines: int = 20) -> tuple[str, ...]:
         """Read the last lines a process wrote; see `Runtime.tail`."""
@@ -100,7 +105,7 @@ class ProcessRuntime:
 
     def follow(self, name: str) -> Iterator[str]:
         """Yield lines as the process writes them; see `Runtime.follow`."""
-        return self._logs.follow(name, lambda: self._named(name) is not None)
+        return self._logs.follow(name, lambda: bool(self._named(name)))
 
     def rotate_logs(self) -> None:
         """Turn over logs that have grown too large; see `Runtime.rotate_logs`."""
@@ -117,8 +122,17 @@ class ProcessRuntime:
     def sweep(self) -> None:
         """Nothing to do: the kernel sweeps; see `Runtime.sweep`."""
 
-    def _named(self, name: str) -> RunningServer | None:
-        return next((server for server in self.list() if server.name == name), None)
+    def _named(self, name: str) -> tuple[RunningServer, ...]:
+        return tuple(server for server in self.list() if server.name == name)
+
+    def _sort_logs(self, gone: RunningServer) -> None:
+        """Leave one log where two servers of one name had two."""
+        if not self._logs.has_set_aside(gone.name):
+            return
+        if any(server.started_at < gone.started_at for server in self._named(gone.name)):
+            self._logs.take_back(gone.name)
+        else:
+            self._logs.put_away(gone.name)
 
     def _wait_gone(self, lives: Lives, known: set[ProcessId], *, timeout_s: float) -> bool:
         return any(not self._left(lives, known) for _ in self._clock.until(timeout_s))
@@ -162,18 +176,3 @@ def _reaped(pid: int) -> bool:
         return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:
         return True
-
-
-def _running(launch: Launch, pid: int, started_at: float) -> RunningServer:
-    return RunningServer(
-        name=launch.name,
-        stack=launch.stack,
-        role=launch.role,
-        replica=launch.replica,
-        pid=pid,
-        started_at=started_at,
-        host=launch.host,
-        port=launch.port,
-        slice_uuid=launch.slice_uuid,
-        config_hash=launch.config_hash,
-    )

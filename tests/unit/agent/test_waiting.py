@@ -206,6 +206,32 @@ def test_waiting_can_be_stopped(node: Node, events: list[Event]) -> None:
     assert len(node.runtime.list()) == 1
 
 
+def test_one_that_is_about_to_leave_goes_on_and_is_not_waited_for(
+    node: Node, events: list[Event]
+) -> None:
+    old = a_launch("sleep", "60", port=free_port())
+    port = free_port()
+    new = a_launch(
+        sys.executable, str(TINY_SERVER), str(port), "chat", port=port, slice_uuid="MIG-2"
+    )
+    (dead, living) = (replace(old, slice_uuid="MIG-1"), node.runtime.start(old))
+
+    def until_the_new_one_is_ready() -> None:
+        if any("is ready" in event.text for event in events):
+            raise InterruptedChangeError("Enough.")  # no gateway is there to serve it
+
+    with pytest.raises(InterruptedChangeError):
+        wait_until_ready(
+            Supervisor(node),
+            (new,),
+            events.append,
+            until_the_new_one_is_ready,
+            leaving=(old, dead),
+        )
+    assert living in node.runtime.list()
+    assert {process.key for process in node.runtime.list()} == {old.key, new.key}
+
+
 def test_a_gateway_that_ends_by_itself_is_an_error_of_the_gateway(node: Node) -> None:
     gateway = a_launch(role=Role.GATEWAY, replica=None)
     error = waiting._ended(gateway, ("address in use",))
