@@ -14,7 +14,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -94,10 +94,25 @@ def ensure_agent(machine: Machine) -> AgentClient:
     Raises:
         AgentError: It did not start; the error has the last lines of its log.
     """
+    return expect_agent(machine)()
+
+
+def expect_agent(machine: Machine) -> Callable[[], AgentClient]:
+    """Start the agent where there is none, and go on meanwhile: it takes most of a second.
+
+    Returns:
+        What waits for the agent and returns a client of it, as `ensure_agent` does. Where nobody
+        asks for that, an agent that has nothing to do leaves by itself.
+    """
     client = AgentClient(machine)
-    if client.status() is None:
-        _wait_until_up(client, machine, _start(machine))
-    return client
+    process = _start(machine) if client.status() is None else None
+
+    def wait() -> AgentClient:
+        if process is not None:
+            _wait_until_up(client, machine, process)
+        return client
+
+    return wait
 
 
 def agent_holds(machine: Machine) -> bool:
@@ -166,7 +181,7 @@ def _wait_until_up(client: AgentClient, machine: Machine, process: subprocess.Po
             return
         if process.poll() is not None and not agent_holds(machine):
             break
-        time.sleep(0.05)
+        time.sleep(0.02)
     raise AgentError(
         "The agent did not start.",
         hint=f"Its log: {machine.agent_log}",
