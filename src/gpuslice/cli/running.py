@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -74,7 +74,7 @@ def up(  # noqa: PLR0913 - one parameter for each option
     Without -d the stack belongs to this terminal: Ctrl-C, at any time, ends where it began. Run it
     again with an edited file and only what has to change is changed.
     """
-    from gpuslice.agent.client import ensure_agent, expect_agent
+    from gpuslice.agent.client import coming_agent, ensure_agent
 
     _check_together(file, plan_file, fleet, limited=moves is not None or bool(drain))
     machine = machine_of(simulate)
@@ -86,11 +86,13 @@ def up(  # noqa: PLR0913 - one parameter for each option
         show_up(machine, propose())
         return
     finish_interrupted(machine, show_commands=show_commands, allow=allow or [])
-    agent = expect_agent(machine) if yes else partial(ensure_agent, machine)  # while it is planned
-    proposal = propose()
-    _show_and_ask(proposal, yes=yes)
+    # Where nobody is asked, the agent starts while it is planned.
+    with coming_agent(machine) if yes else nullcontext(partial(ensure_agent, machine)) as agent:
+        proposal = propose()
+        _show_and_ask(proposal, yes=yes)
+        client = agent()
     payload = {"detach": detach, "allow": allow or []}
-    _bring_up(agent(), proposal, payload, show_commands=show_commands)
+    _bring_up(client, proposal, payload, show_commands=show_commands)
 
 
 def down(
