@@ -154,10 +154,11 @@ def write_script(place: Place) -> Path:
     lines = [f"cd {place.folder}", *map(docker_line, (*servers, gateway))]
     for server in servers:
         body = shlex.quote(json.dumps({"url": server.url}))
+        headers = f"-H 'Authorization: Bearer {key}' -H 'Content-Type: application/json'"
+        add = f"curl -sf -o /dev/null {headers} -d {body} {gateway.url}/workers"
         lines += [
             f"until curl -sf -o /dev/null {server.url}/health; do sleep 0.05; done",
-            f"until curl -sf -o /dev/null -X POST -H 'Authorization: Bearer {key}' -H "
-            f"'Content-Type: application/json' -d {body} {gateway.url}/workers; do sleep 0.05; done",
+            f"until {add}; do sleep 0.05; done",
         ]
     path = place.folder / "script"
     path.write_text("set -e\n" + "\n".join(lines) + "\n")
