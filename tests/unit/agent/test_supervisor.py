@@ -176,7 +176,7 @@ def in_containers(*models: str) -> list[Launch]:
 def test_containers_are_started_side_by_side(node: Node) -> None:
     launches = in_containers("chat", "coder", "titles")
     runtime = Together(3)
-    supervisor = Supervisor(replace(node, runtime=cast(Runtime, runtime)))
+    supervisor = Supervisor(replace(node, runtime=cast("Runtime", runtime)))
     supervisor.act_all([Start(launch=launch) for launch in launches])
     assert sorted(runtime.started) == sorted(launch.name for launch in launches)
     assert all(supervisor.started(launch.key) for launch in launches)
@@ -186,7 +186,7 @@ def test_a_container_that_cannot_be_started_is_told_when_the_others_have_been(no
     launches = in_containers("chat", "coder")
     runtime = Together(2, failing=launches[0].name)
     with pytest.raises(RuntimeFailure, match="is not to be"):
-        Supervisor(replace(node, runtime=cast(Runtime, runtime))).act_all(
+        Supervisor(replace(node, runtime=cast("Runtime", runtime))).act_all(
             [Start(launch=one) for one in launches]
         )
     assert runtime.started == [launches[1].name]
