@@ -251,7 +251,7 @@ def report_ps(name: str, place: Place) -> None:
 
 @contextmanager
 def foreigners(client: docker.DockerClient, image: str, count: int) -> Iterator[None]:
-    """Have containers of somebody else; created and not started, which lists just as long."""
+    """Have containers of somebody else, created and not started."""
     made = []
     try:
         for number in range(count):
