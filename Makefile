@@ -14,8 +14,8 @@ help:  ## Say what can be made
 demo: $(DEMO_READY)  ## Run the whole job on a simulated A100 with real model servers
 	@$(BIN)/python demo/demo.py
 
-test: $(DEV_READY)  ## Run the tests
-	$(BIN)/python -m pytest
+test: $(DEV_READY)  ## Run the tests, on all cores
+	$(BIN)/python -m pytest --numprocesses auto --dist loadscope
 
 test-docker: $(DEV_READY)  ## Run servers in a real Docker engine, started for it (as root)
 	GPUSLICE_REQUIRE_DOCKER=1 $(BIN)/python -m tools.docker_engine run -- \
