@@ -65,6 +65,7 @@ class Engine:
                 raise ContainerGoneError(str(error.explanation)) from error
             raise explained(str(error.explanation), doing) from error
         except docker.errors.APIError as error:
+            self._api_version = ""  # an engine that was renewed under us may speak others only
             raise explained(str(error.explanation or error), doing) from error
         except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
             raise unavailable(str(error), self.host) from error
