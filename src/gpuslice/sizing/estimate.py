@@ -58,6 +58,7 @@ SGLANG_FRACTION = 0.90
 LLAMA_STEP_TOKENS = 512
 _LLAMA_CONTEXT_BLOCK = 256
 _VLLM_FIXED_MIB = 360
+_REPACKED_MIB = 1792  # gpt-oss-20b on an H200: 2,349 MiB beside its share
 _LATENT_BLOCK, _MOST_UNPACKED = 64, 65_536
 _SGLANG_BESIDE_MIB = 640 + 256
 _STORED = "every tensor as it is stored"
@@ -133,8 +134,19 @@ def estimate_vllm(model: ModelShape, load: Load) -> Sized:
     activations = _activations_part(model.architecture, step, load.concurrency)
     unpacked = _unpacking_parts(layers, load)
     managed = (*_loaded_parts(model.weights), *_beside_parts(load), cache, activations, *unpacked)
+    return _managed("vLLM", managed, load, one, _vllm_beside(model.weights))
+
+
+def _vllm_beside(weights: Weights) -> tuple[int, str]:
+    """What vLLM takes beside its share, and why; more where it repacks experts in MXFP4."""
     rule = f"CUDA context, graphs and NCCL, {VLLM_BESIDE_MIB} MiB at least, outside the fraction"
-    return _managed("vLLM", managed, load, one, (VLLM_BESIDE_MIB, rule))
+    if all(part.kind != "MXFP4" for part in weights.parts):
+        return VLLM_BESIDE_MIB, rule
+    rule += (
+        f"; {_REPACKED_MIB:,} MiB that it takes for MXFP4 and does not count: in args, say a "
+        "--gpu-memory-utilization that leaves both"
+    )
+    return VLLM_BESIDE_MIB + _REPACKED_MIB, rule
 
 
 def estimate_sglang(model: ModelShape, load: Load) -> Sized:

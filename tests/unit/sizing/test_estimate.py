@@ -17,7 +17,9 @@ from gpuslice.sizing.estimate import (
     vllm_step_tokens,
 )
 from gpuslice.sizing.shape import Load, ModelShape
+from gpuslice.sizing.size import shape_of
 from gpuslice.sizing.weights import Weights, WeightsPart
+from real_models import real_model
 
 GIB = 1024**3
 
@@ -205,3 +207,14 @@ def test_vllm_has_room_to_unpack_latent_vectors_of_eight_requests_or_65536_token
     assert sizes == [math.ceil(2 * each * (576 + 4096) / 1024**2) for each in tokens]
     sglang = estimate_sglang(model, Load(context_tokens=8192, concurrency=1))
     assert not any("unpacked" in one.name for one in sglang.parts)
+
+
+def test_vllm_takes_more_beside_its_share_where_it_repacks_mxfp4() -> None:
+    packed = real_model("gpt-oss-20b")
+    shape = shape_of(packed.config, packed.tensors, packed.name)
+    load = Load(context_tokens=8192, concurrency=1)
+    sized, sglang = estimate_vllm(shape, load), estimate_sglang(shape, load)
+    assert sized.beside_mib >= 2349  # measured on an H200
+    assert "--gpu-memory-utilization" in sized.parts[-1].rule
+    assert "MXFP4" not in sglang.parts[-1].rule
+    assert estimate_vllm(a_model(), load).beside_mib == 640
