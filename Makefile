@@ -6,7 +6,7 @@ DEMO_READY := $(VENV)/.demo-ready
 DEV_READY := $(VENV)/.dev-ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-hardware check format benchmarks benchmarks-planner benchmarks-sizing benchmarks-throughput chaos clean
+.PHONY: help demo test test-docker test-hardware check format benchmarks benchmarks-planner benchmarks-sizing benchmarks-throughput chaos clean
 
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -16,6 +16,10 @@ demo: $(DEMO_READY)  ## Run the whole job on a simulated A100 with real model se
 
 test: $(DEV_READY)  ## Run the tests
 	$(BIN)/python -m pytest
+
+test-docker: $(DEV_READY)  ## Run servers in a real Docker engine, started for it (as root)
+	GPUSLICE_REQUIRE_DOCKER=1 $(BIN)/python -m tools.docker_engine run -- \
+	  $(BIN)/python -m pytest -m docker
 
 test-hardware: $(DEV_READY)  ## Read a real NVIDIA driver and compare; changes nothing
 	$(BIN)/python -m pytest tests/hardware -s

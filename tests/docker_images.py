@@ -30,10 +30,21 @@ from docker.errors import ImageNotFound
 
 import gpuslice
 
+_VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
+_STDLIB = PurePosixPath("usr/local/lib") / _VERSION
+_SITE = _STDLIB / "site-packages"
+
 USER = "65532:65532"
 PYTHON = "/usr/local/bin/python3"
 TROUBLE = "/usr/local/lib/trouble.py"
 REPOSITORY = "gpuslice-test"
+SETTINGS = (
+    "ENV PATH=/usr/local/bin:/usr/bin:/bin",
+    f"ENV PYTHONPATH=/{_SITE}",  # Debian's own Python does not look there by itself
+    "ENV PYTHONUNBUFFERED=1",
+    f"USER {USER}",
+    "WORKDIR /",
+)
 
 # What `gpuslice.runtime.llama_cpp_server` and `gpuslice.gateway.launch` import.
 _PACKAGES = ("xllamacpp", "smg", "setproctitle")
@@ -42,9 +53,6 @@ _LEFT_OUT = frozenset(
     | {"site-packages", "dist-packages"}
 )
 _LEFT_OUT_PREFIXES = ("config-", "_tkinter.", "_test", "_xxtest", "_ctypes_test")
-_VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
-_STDLIB = PurePosixPath("usr/local/lib") / _VERSION
-_SITE = _STDLIB / "site-packages"
 _LOADER_LINE = re.compile(r"(?:\S+ => )?(/\S+) \(0x")
 _ACCOUNTS = {
     "etc/passwd": (
@@ -56,13 +64,6 @@ _ACCOUNTS = {
 }
 # An ELF header of a program for AArch64 (e_machine 183): the kernel here refuses to run it.
 _FOREIGN_PROGRAM = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xb7\x00\x01" + bytes(43)
-_SETTINGS = (
-    "ENV PATH=/usr/local/bin:/usr/bin:/bin",
-    f"ENV PYTHONPATH=/{_SITE}",  # Debian's own Python does not look there by itself
-    "ENV PYTHONUNBUFFERED=1",
-    f"USER {USER}",
-    "WORKDIR /",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +85,7 @@ class Recipe:
     @property
     def reference(self) -> str:
         """Repository and tag; the tag tells apart whatever differs in content."""
-        facts: list[object] = [_SETTINGS, self.architecture, sorted(self.contents.items())]
+        facts: list[object] = [SETTINGS, self.architecture, sorted(self.contents.items())]
         for inside, path in sorted(self.files.items()):
             if path.suffix != ".pyc":  # they come and go, and change nothing
                 status = path.stat()
@@ -222,14 +223,12 @@ def _readable_by_all(entry: tarfile.TarInfo) -> tarfile.TarInfo:
 
 def _import(client: docker.DockerClient, reference: str, file: IO[bytes]) -> None:
     repository, _, tag = reference.partition(":")
-    said = client.api.import_image(
-        src=file, repository=repository, tag=tag, changes=list(_SETTINGS)
-    )
+    said = client.api.import_image(src=file, repository=repository, tag=tag, changes=list(SETTINGS))
     assert '"error"' not in said, said
 
 
 def _relabel(client: docker.DockerClient, reference: str, architecture: str) -> None:
-    """Let an image say another architecture, which `docker import` cannot: saved, edited, loaded."""
+    """Let an image say another architecture, which `docker import` cannot."""
     saved = io.BytesIO(b"".join(client.images.get(reference).save(named=True)))
     edited = io.BytesIO()
     with tarfile.open(fileobj=saved) as old, tarfile.open(fileobj=edited, mode="w") as new:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 
@@ -55,10 +56,16 @@ def listens(port: str, delay_s: str = "0", text: str = "ready") -> None:
             self.wfile.write(body)
 
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
-    time.sleep(float(delay_s))
+    time.sleep(float(delay_s))  # what a model server does while it loads
     HTTPServer(("127.0.0.1", int(port)), Answer).serve_forever()
 
 
 if __name__ == "__main__":
-    verbs = {"exits": exits, "stays": stays, "ignores": ignores, "eats": eats, "listens": listens}
+    verbs: dict[str, Callable[..., None]] = {
+        "exits": exits,
+        "stays": stays,
+        "ignores": ignores,
+        "eats": eats,
+        "listens": listens,
+    }
     verbs[sys.argv[1]](*sys.argv[2:])

@@ -25,10 +25,9 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,7 +38,9 @@ HOST_VARIABLE = "GPUSLICE_TEST_DOCKER_HOST"
 _START_LIMIT_S = 60.0
 _STOP_LIMIT_S = 20.0
 _ROOM_BYTES = 3 * 2**30  # the images of the tests take well under one GiB
+# Short, since sockets are in it; a fresh folder is made there for each engine.
 _MEMORY = Path("/dev/shm")
+_DISK = Path("/var/tmp")
 _MADE_BY_DOCKERD = (Path("/run/docker/plugins"), Path("/run/docker"))  # whatever one tells it
 
 
@@ -80,8 +81,10 @@ class PrivateEngine:
         """Start the engine, new or as it was left by `stop`, and wait until it answers.
 
         Raises:
-            NoEngineError: It ended or did not answer; with the last lines of its log.
+            NoEngineError: It ended or did not answer; with the last line of its log.
         """
+        for left in ("containerd.sock", "engine.sock", "dockerd.pid"):  # by a crash
+            (self.folder / left).unlink(missing_ok=True)
         self._containerd = self._spawn("containerd", _containerd_command(self))
         self._wait_for(self._containerd, "containerd", (self.folder / "containerd.sock").exists)
         self._dockerd = self._spawn("dockerd", _dockerd_command(self))
@@ -104,7 +107,7 @@ class PrivateEngine:
 
     def remove(self) -> None:
         """End the engine and leave nothing of it."""
-        with suppress(OSError, http.client.HTTPException):
+        with suppress(OSError, http.client.HTTPException, ValueError):  # it does not answer
             remove_containers(self.socket)
         self.stop()
         remove(self.folder)
@@ -123,14 +126,18 @@ class PrivateEngine:
                 start_new_session=True,  # a Ctrl-C is for us; we end the engine in order
             )
 
-    def _wait_for(self, process: subprocess.Popen[bytes], name: str, up: object) -> None:
+    def _wait_for(
+        self, process: subprocess.Popen[bytes], name: str, up: Callable[[], bool]
+    ) -> None:
         deadline = time.monotonic() + _START_LIMIT_S
-        while not up():  # type: ignore[operator]
+        while not up():
             ended = process.poll()
             if ended is not None or time.monotonic() > deadline:
                 said = (self.folder / f"{name}.log").read_text(errors="replace").splitlines()
                 what = "does not answer" if ended is None else f"ended with status {ended}"
-                raise NoEngineError(f"{name} {what}; its log ends: " + " | ".join(said[-3:]))
+                raise NoEngineError(
+                    f"{name} {what}; its log ends: {said[-1] if said else '(empty)'}"
+                )
             time.sleep(0.02)
 
 
@@ -145,12 +152,10 @@ def private_engine() -> Iterator[PrivateEngine]:
     choices = _storages()
     remove_abandoned({choice.base for choice in choices})
     were_there = {path for path in _MADE_BY_DOCKERD if path.exists()}
-    engine, lock = _first_that_starts(programs, choices)
     try:
-        yield engine
+        with ExitStack() as stack:
+            yield _first_that_starts(stack, programs, choices)
     finally:
-        engine.remove()
-        os.close(lock)
         for path in _MADE_BY_DOCKERD:
             if path not in were_there:
                 with suppress(OSError):  # another engine has come to use it
@@ -166,10 +171,19 @@ def engine_host() -> Iterator[str]:
     """
     named = os.environ.get(HOST_VARIABLE)
     if named:
+        _check_named(named)
         yield named
         return
     with private_engine() as engine:
         yield engine.host
+
+
+def _check_named(host: str) -> None:
+    # Containers share the network of the engine's machine, and tests ask them on loopback.
+    if not host.startswith("unix://"):
+        raise NoEngineError(f"{HOST_VARIABLE} is {host}, not an engine of this machine: unix://…")
+    if not answers(Path(host.removeprefix("unix://"))):
+        raise NoEngineError(f"nothing answers at {host}, which {HOST_VARIABLE} names")
 
 
 def answers(path: Path) -> bool:
@@ -202,29 +216,34 @@ def ask(path: Path, method: str, what: str) -> bytes:
 
 
 def _storages() -> list[Storage]:
-    disk = Path(tempfile.gettempdir())
-    choices = [Storage(driver="overlay2", base=disk), Storage(driver="vfs", base=disk)]
+    choices = [Storage(driver=driver, base=_DISK) for driver in ("overlay2", "vfs")]
     if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM_BYTES:
         choices.insert(0, Storage(driver="overlay2", base=_MEMORY))
     return choices
 
 
-def _first_that_starts(programs: Programs, choices: list[Storage]) -> tuple[PrivateEngine, int]:
+def _first_that_starts(
+    stack: ExitStack, programs: Programs, choices: list[Storage]
+) -> PrivateEngine:
     failures = []
     for storage in choices:
-        folder, lock = create_folder(storage.base)
-        engine = PrivateEngine(programs=programs, folder=folder, storage=storage)
         try:
-            engine.start()
-        except BaseException as error:
-            engine.remove()
-            os.close(lock)
-            if not isinstance(error, NoEngineError):
-                raise
+            return stack.enter_context(_engine_on(storage, programs))
+        except NoEngineError as error:
             failures.append(f"{storage.driver} in {storage.base}: {error}")
-        else:
-            return engine, lock
     raise NoEngineError("no engine starts; " + "; ".join(failures))
+
+
+@contextmanager
+def _engine_on(storage: Storage, programs: Programs) -> Iterator[PrivateEngine]:
+    folder, lock = create_folder(storage.base)
+    engine = PrivateEngine(programs=programs, folder=folder, storage=storage)
+    try:
+        engine.start()
+        yield engine
+    finally:
+        engine.remove()
+        os.close(lock)
 
 
 def _containerd_command(engine: PrivateEngine) -> tuple[str, ...]:

@@ -18,13 +18,14 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 PREFIX = "gpuslice-docker-"
 _LOCK = "owner.lock"
 _CGROUPS = Path("/sys/fs/cgroup")
+_PROGRAMS = ("containerd", "dockerd", "docker-proxy", "runc")  # the first with its shims
 _LIMIT_S = 20.0
 
 
@@ -55,11 +56,11 @@ def remove(folder: Path) -> None:
     """End all processes of an engine, undo its mounts, and delete its folder.
 
     Raises:
-        TimeoutError: A process does not end although it was killed, or a folder cannot be deleted.
+        TimeoutError: A process does not end although it was killed, a mount stays, or the folder
+            cannot be deleted. Nothing is deleted while a mount stays: it may lead elsewhere.
     """
     _repeat_until(lambda: not _kill(_processes(folder)), f"the processes of {folder} do not end")
-    for mount in sorted(_mounts(folder), reverse=True):
-        subprocess.run(("umount", "--lazy", mount), check=False, capture_output=True)
+    _repeat_until(lambda: not _unmount(_mounts(folder)), f"mounts stay below {folder}")
     _repeat_until(lambda: _delete(folder), f"{folder} cannot be deleted")
     for group in _groups(folder):
         for inner in sorted(group.glob("**/"), reverse=True):
@@ -88,22 +89,28 @@ def _is_abandoned(folder: Path) -> bool:
 
 
 def _processes(folder: Path) -> set[int]:
-    programs = {pid for pid in _pids() if str(folder) + "/" in _command_line(pid)}
+    programs = {pid for pid in _pids() if _belongs(_command_line(pid), folder)}
     inside = {
         int(line)
         for group in _groups(folder)
         for members in group.glob("**/cgroup.procs")
         for line in _read(members).split()
     }
-    return (programs | inside) - {os.getpid(), os.getppid()}
+    return programs | inside
 
 
 def _pids() -> Iterator[int]:
     return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
 
 
-def _command_line(pid: int) -> str:
-    return _read(Path(f"/proc/{pid}/cmdline"))
+def _command_line(pid: int) -> list[str]:
+    return _read(Path(f"/proc/{pid}/cmdline")).split("\0")
+
+
+def _belongs(command: list[str], folder: Path) -> bool:
+    """Tell a program of the engine; a client that was given its address is none."""
+    program = Path(command[0]).name
+    return program.startswith(_PROGRAMS) and any(f"{folder}/" in word for word in command[1:])
 
 
 def _kill(pids: set[int]) -> set[int]:
@@ -123,9 +130,15 @@ def _groups(folder: Path) -> list[Path]:
 
 def _mounts(folder: Path) -> list[str]:
     lines = _read(Path("/proc/self/mounts")).splitlines()
-    return [
-        where for where in (line.split()[1] for line in lines) if where.startswith(f"{folder}/")
-    ]
+    places = (line.split()[1].replace(r"\040", " ") for line in lines)
+    return [place for place in places if place.startswith(f"{folder}/")]
+
+
+def _unmount(places: list[str]) -> list[str]:
+    """Undo mounts, the innermost first; return those that were still there."""
+    for place in sorted(places, reverse=True):
+        subprocess.run(("umount", "--lazy", place), check=False, capture_output=True)
+    return places
 
 
 def _delete(folder: Path) -> bool:
@@ -140,9 +153,9 @@ def _read(path: Path) -> str:
         return ""
 
 
-def _repeat_until(done: object, complaint: str) -> None:
+def _repeat_until(done: Callable[[], bool], complaint: str) -> None:
     deadline = time.monotonic() + _LIMIT_S
-    while not done():  # type: ignore[operator]
+    while not done():
         if time.monotonic() > deadline:
             raise TimeoutError(complaint)
         time.sleep(0.02)

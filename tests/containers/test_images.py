@@ -147,8 +147,8 @@ def test_image_for_another_architecture_does_not_start(
     assert docker_client.images.get(foreign_image).attrs["Architecture"] == "arm64"
     try:
         container = run_container(foreign_image, "python3", "--version")
-    except APIError as error:  # newer engines ask runc, which refuses
-        assert "exec format error" in str(error)
-    else:
-        assert ended(container)["ExitCode"] != 0
-        assert b"exec format error" in container.logs()
+        state = ended(container)
+        complaint = container.logs().decode() if state["ExitCode"] else "it ran"
+    except APIError as error:  # newer versions of runc refuse to start it
+        complaint = str(error)
+    assert "exec format error" in complaint
