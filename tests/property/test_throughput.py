@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from itertools import product
 from pathlib import Path
 
@@ -13,16 +14,20 @@ from builders import a_board_gpu, the_small_model
 from gpuslice.agent.estimates import Estimated, estimate_target
 from gpuslice.errors import GpusliceError, NoRoomError, SizingError
 from gpuslice.hardware import Board, load_boards
+from gpuslice.model.demand import NamedProfile, Rate
 from gpuslice.sizing.architecture import TokenWork
 from gpuslice.sizing.calibration import efficiency, engines
 from gpuslice.sizing.throughput import (
     Efficiency,
+    Range,
     SliceSpeed,
     Traffic,
     estimate,
+    rounded_down,
     slice_speed,
 )
 from gpuslice.stack.model_entry import ModelEntry, TargetEntry
+from gpuslice.stack.notation import milli
 
 BOARDS = [known for known in load_boards() if known.has_mig]
 ROUNDING = 1 + 1e-9
@@ -143,3 +148,24 @@ def test_whatever_a_file_asks_for_is_estimated_or_refused_in_words(
     assert made.target.estimated
     assert all(rate.milli_per_s > 0 for rate in made.target.rates)
     assert f"of {context - answer:,} + {answer:,} tokens, {concurrency:,} at a time" in made.reason
+
+
+@given(
+    likely=st.floats(1, 1e7),
+    low=st.integers(1, 100),
+    high=st.integers(100, 300),
+    slices=st.integers(1, 9),
+)
+def test_the_ends_of_a_range_enclose_its_middle_and_sums_round_as_it_does(
+    likely: float, low: int, high: int, slices: int
+) -> None:
+    made = Range(likely=likely, low=likely * low / 100, high=likely * high / 100)
+    assert made.least_percent == low
+    assert made.shown_least <= made.shown * low / 100 * ROUNDING
+    assert made.shown_most * ROUNDING >= made.shown * high / 100
+    rate = Rate(
+        named=NamedProfile(profile="1g.10gb"), milli_per_s=milli(made.shown), least_percent=low
+    )
+    assert rounded_down(Decimal(rate.least_milli_per_s) / 1000) == made.shown_least
+    together = rounded_down(Decimal(slices * rate.least_milli_per_s) / 1000)
+    assert together <= slices * made.shown * low / 100 * ROUNDING

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from gpuslice.stack.notation import milli
 from gpuslice.stack.sources import resolve_source
 
 if TYPE_CHECKING:
-    from gpuslice.sizing.shape import ModelShape
+    from gpuslice.sizing.shape import Load, ModelShape
     from gpuslice.sizing.throughput import Range, Traffic
     from gpuslice.stack.model_entry import ModelEntry, TargetEntry
 
@@ -41,6 +42,16 @@ class Estimated:
 
     target: Target
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """A model, what one server of it is asked to hold, and the least memory for that, MiB."""
+
+    engine: str
+    model: ModelShape
+    load: Load
+    memory_mib: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,18 +77,22 @@ def estimate_target(
 
     Raises:
         SizingError: What the model needs or costs cannot be told, or how fast the boards are that
-            could serve it.
+            could serve it; or a usual request is longer than what `args` allow.
         NoRoomError: No plain profile is large enough.
     """
-    memory_mib, model = _read(entry, folder)
+    asked = _read(entry, folder)
     offered = _offered(gpus)
-    large_enough = tuple(c for c in offered if c.profile.memory_mib >= memory_mib)
+    large_enough = tuple(c for c in offered if c.profile.memory_mib >= asked.memory_mib)
     if not large_enough:
-        raise _too_large(name, memory_mib, offered)
-    traffic = traffic_of(target, entry.context_tokens, entry.concurrency)
-    found = {c: r for c in large_enough if (r := _range(c, model, traffic, entry, target.unit))}
+        raise _too_large(name, asked.memory_mib, offered)
+    traffic = traffic_of(target, asked.load.context_tokens, asked.load.concurrency)
+    found = {c: r for c in large_enough if (r := _range(c, asked, traffic, target.unit))}
     rates = tuple(
-        Rate(named=NamedProfile(profile=c.profile.name, board=c.gpu.name), milli_per_s=rate)
+        Rate(
+            named=NamedProfile(profile=c.profile.name, board=c.gpu.name),
+            milli_per_s=rate,
+            least_percent=likely.least_percent,
+        )
         for c, (likely, _) in found.items()
         if (rate := milli(likely.shown)) > 0
     )
@@ -89,7 +104,6 @@ def estimate_target(
             milli_per_s=target.milli_per_s,
             rates=rates,
             unit=target.unit,
-            least_percent=min(round(100 * r.low / r.likely) for r, _ in found.values()),
         ),
         reason=_reason(found, traffic, target.unit),
     )
@@ -112,22 +126,24 @@ def estimate_notes(demands: Sequence[Demand], made: Plan, observed: Observed) ->
 
 def _sum(model: str, target: Target, made: Plan, observed: Observed) -> str:
     """Say what the slices of a plan give together, and how little it may be; "" without any."""
-    rates = {(rate.named.profile, rate.named.board): rate.milli_per_s for rate in target.rates}
+    known = {(rate.named.profile, rate.named.board): rate for rate in target.rates}
     slices = [seat.slice for seat in made.seats if seat.replica.model == model]
-    given = sum(rates[each.profile, observed.gpu(each.gpu_uuid).name] for each in slices)
-    least = given * target.least_percent // 100
+    rates = [known[each.profile, observed.gpu(each.gpu_uuid).name] for each in slices]
+    given = sum(rate.milli_per_s for rate in rates)
+    least = sum(rate.least_milli_per_s for rate in rates)
     if not given:
         return ""
     less = ""
     if least < target.milli_per_s:
         less = f", less than the {_per_s(target.milli_per_s)} wanted"
-    return (
-        f". The slices planned give ≈ {_per_s(given)}, perhaps only {_per_s(least, digits=2)}{less}"
-    )
+    from gpuslice.sizing.throughput import rounded_down  # noqa: PLC0415 - as everywhere here
+
+    only = f"{rounded_down(Decimal(least) / 1000):,.10g}"
+    return f". The slices planned give ≈ {_per_s(given)}, perhaps only {only}{less}"
 
 
-def _per_s(milli_per_s: int, *, digits: int = 10) -> str:
-    return f"{float(f'{milli_per_s / 1000:.{digits}g}'):,.10g}"
+def _per_s(milli_per_s: int) -> str:
+    return f"{milli_per_s / 1000:,.10g}"
 
 
 def traffic_of(target: TargetEntry, context_tokens: int, concurrency: int) -> Traffic:
@@ -135,12 +151,21 @@ def traffic_of(target: TargetEntry, context_tokens: int, concurrency: int) -> Tr
 
     A prompt that is not given fills what the answer leaves of the context; where neither is given,
     both are half of it. (A target in requests needs the answer, which `gpuslice.stack` checks.)
+
+    Raises:
+        SizingError: A usual request is longer than the context, which `args` may have shortened.
     """
     from gpuslice.sizing.throughput import Traffic  # noqa: PLC0415 - most stacks need no estimate
 
     answer, prompt = target.answer_tokens, target.prompt_tokens
     if answer is None:
         return Traffic.of_context(context_tokens, concurrency)
+    if answer + (prompt or 0) > context_tokens:
+        text = (
+            f"a usual request of the target has {answer + (prompt or 0):,} tokens, and `args` "
+            f"allow {context_tokens:,}"
+        )
+        raise SizingError(text, hint="make them agree: the target's tokens, or the context in args")
     return Traffic(
         concurrency=concurrency,
         prompt_tokens=context_tokens - answer if prompt is None else prompt,
@@ -148,16 +173,17 @@ def traffic_of(target: TargetEntry, context_tokens: int, concurrency: int) -> Tr
     )
 
 
-def _read(entry: ModelEntry, folder: Path) -> tuple[int, ModelShape]:
-    """Read a model, and work out what a slice has to hold, MiB."""
+def _read(entry: ModelEntry, folder: Path) -> _Asked:
+    """Read a model, and hear what is asked of it, in `args` as well: as for its size."""
     from gpuslice.sizing.calibration import engines  # noqa: PLC0415 - most stacks need no estimate
     from gpuslice.sizing.rating import generates  # noqa: PLC0415 - as above
-    from gpuslice.sizing.size import read_model, size_model  # noqa: PLC0415 - as above
+    from gpuslice.sizing.size import estimate_of, load_of, read_model  # noqa: PLC0415 - as above
 
     source, engine = resolve_source(entry.model or "", folder), entry.engine_name
     try:
         model = read_model(source, engine)
-        sized = size_model(
+        load = load_of(
+            model,
             source,
             engine=engine,
             context_tokens=entry.context_tokens,
@@ -165,13 +191,14 @@ def _read(entry: ModelEntry, folder: Path) -> tuple[int, ModelShape]:
             arguments=entry.args,
             folder=folder,
         )
+        sized = estimate_of(engine)(model, load)
     except SizingError as error:
         hint = error.hint.replace(_HINT_BY_SIZE, _HINT)
         raise SizingError(error.message, hint=hint, details=error.details) from error
     if not generates(model) or engine not in engines():
         text = f"how fast {engine} answers with {source} cannot be estimated"
         raise SizingError(text, hint=_HINT)
-    return sized.memory_mib, model
+    return _Asked(engine=engine, model=model, load=load, memory_mib=sized.memory_mib)
 
 
 def _offered(gpus: Sequence[Gpu]) -> tuple[_Candidate, ...]:
@@ -198,7 +225,7 @@ def _too_large(name: str, memory_mib: int, offered: Sequence[_Candidate]) -> NoR
 
 
 def _range(
-    candidate: _Candidate, model: ModelShape, traffic: Traffic, entry: ModelEntry, unit: str
+    candidate: _Candidate, asked: _Asked, traffic: Traffic, unit: str
 ) -> tuple[Range, str] | None:
     """Estimate one profile, with what that rests on; None where its board is not known."""
     from gpuslice.sizing.rating import rate_profile  # noqa: PLC0415 - most stacks need no estimate
@@ -207,13 +234,14 @@ def _range(
     if board is None:
         return None
     rating = rate_profile(
-        model,
+        asked.model,
         candidate.profile,
         traffic,
-        engine=entry.engine_name,
+        engine=asked.engine,
         board=board,
         product=candidate.gpu.name,
         geometry=candidate.geometry,
+        cache=asked.load.cache,
     )
     made = rating.estimate
     return (made.answers if unit == "tokens" else made.requests), rating.basis

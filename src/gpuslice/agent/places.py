@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from gpuslice.engines.images import OWN, image_of
-from gpuslice.errors import ContainerError, DockerUnavailableError
+from gpuslice.errors import ContainerError, RuntimeFailure
 from gpuslice.model.desired import Desired, DesiredDocker, Pull, RuntimeName
 from gpuslice.model.server import HandIn, Network
 from gpuslice.runtime.docker.facts import EngineFacts
@@ -130,7 +130,7 @@ def _asked(
         return None, ""
     try:
         facts = ask(host)
-    except DockerUnavailableError as error:
+    except RuntimeFailure as error:
         if needed:
             raise
         absent = isinstance(error.__cause__, FileNotFoundError)

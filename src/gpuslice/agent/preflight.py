@@ -9,7 +9,9 @@ import importlib.util
 from collections.abc import Collection
 from pathlib import Path
 
+from gpuslice.agent.container_checks import check_containers
 from gpuslice.agent.node import Node
+from gpuslice.agent.ports import pinned_ports
 from gpuslice.agent.refusing import check_others
 from gpuslice.apply.hooks import check_hooks
 from gpuslice.apply.refusals import Refusal, refuse
@@ -21,13 +23,15 @@ from gpuslice.errors import (
     EngineMissingError,
     ModelNotFoundError,
 )
-from gpuslice.model.desired import Change, Desired, DesiredModel, Record
+from gpuslice.model.desired import Change, Desired, DesiredModel, Record, RuntimeName
 from gpuslice.model.gpu import Observed
 from gpuslice.model.server import Role
 from gpuslice.planner.fingerprint import fingerprint
 from gpuslice.planner.ordering.steps import steps
 from gpuslice.runtime.installed import installed_version, which
 from gpuslice.runtime.ports import check_port_free
+
+LOOPBACK = "127.0.0.1"
 
 
 def check_before(node: Node, before: Record, change: Change, allow: Collection[str] = ()) -> None:
@@ -44,8 +48,11 @@ def check_before(node: Node, before: Record, change: Change, allow: Collection[s
         AgentError: Another stack runs on this machine.
         ModelNotFoundError: A model file is gone.
         EngineMissingError: An engine is not installed.
-        EngineBrokenError: The installed release of an engine cannot run on a slice.
-        PortInUseError: Somebody listens on the gateway's port.
+        EngineBrokenError: The release of an engine cannot run on a slice.
+        PortInUseError: Somebody listens on the gateway's port, or on one that the file pins.
+        DockerUnavailableError: Containers are wanted and the Docker engine does not answer.
+        ImageMissingError: An image is not here and may not be fetched, or is for other machines.
+        ContainerError: The engine cannot give slices as planned, or a name is somebody else's.
         HookError: The program of a hook is not there.
         ApplyError: Of the class of a refusal that is not lifted.
     """
@@ -54,7 +61,8 @@ def check_before(node: Node, before: Record, change: Change, allow: Collection[s
     _check_one_stack(before, change.desired)
     for model in change.desired.models:
         check_model(model)
-    _check_gateway_port(node, change.desired)
+    _check_ports(node, change)
+    check_containers(node, change)
     check_hooks(change.desired.hooks)
     check_others(node, steps(change.plan), observed, allow)
 
@@ -72,6 +80,8 @@ def check_model(model: DesiredModel) -> None:
             f"{model.name}: {model.source} does not exist.",
             hint="Correct `model:` in the stack file.",
         )
+    if model.runtime is RuntimeName.DOCKER:  # its engine is in the image
+        return
     program, remedy = _needed(model)
     if program == "xllamacpp":
         found = importlib.util.find_spec(program) is not None
@@ -128,9 +138,14 @@ def _check_one_stack(before: Record, desired: Desired) -> None:
         )
 
 
-def _check_gateway_port(node: Node, desired: Desired) -> None:
-    wanted = (desired.gateway.host, desired.gateway.port)
-    for process in node.runtime.list():
-        if process.role is Role.GATEWAY and (process.host, process.port) == wanted:
-            return
-    check_port_free(*wanted)
+def _check_ports(node: Node, change: Change) -> None:
+    """Refuse ports that the file names and a stranger listens on."""
+    gateway, running = change.desired.gateway, node.runtime.list()
+    held = {(server.host, server.port) for server in running if server.role is Role.GATEWAY}
+    if (gateway.host, gateway.port) not in held:
+        check_port_free(gateway.host, gateway.port)
+    ours = {server.port for server in running}
+    seats = change.plan.seats
+    for port in pinned_ports(change.desired, [seat.replica for seat in seats]).values():
+        if port not in ours:
+            check_port_free(LOOPBACK, port)

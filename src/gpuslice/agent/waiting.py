@@ -7,6 +7,7 @@ has seen enough.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 
@@ -18,10 +19,12 @@ from gpuslice.errors import GatewayError, GpusliceError, ServerExitedError, Serv
 from gpuslice.model.desired import Record
 from gpuslice.model.event import Event, EventKind, Report
 from gpuslice.model.server import Launch, Role
+from gpuslice.runtime.downloads import Downloads
+from gpuslice.runtime.starting import inherited_environment
 
 READY_TIMEOUT_S = 1800.0
 """How long nobody who is waited for may write anything new; a large download takes hours, and its
-log goes on."""
+log or its file goes on."""
 LONGEST_S = 6 * 3600.0
 """How long is waited at most, whatever the logs say."""
 REFUSED_TIMEOUT_S = 60.0
@@ -50,19 +53,20 @@ def wait_until_ready(supervisor: Supervisor, record: Record, report: Report, che
     supervisor.start_counting_anew()
     began = time.monotonic()
     next_report_s = REPORT_EVERY_S
-    silence = _Silence()
+    silence, downloads = _Silence(), Downloads(inherited_environment(os.environ))
     reported: set[str] = set()
     refused: dict[str, float] = {}
     while not _settled(supervisor, wanted, report, reported):
         check()
         waited_s = time.monotonic() - began
-        waiting = [launch.name for launch in wanted if launch.name not in reported]
+        late = [launch for launch in wanted if launch.name not in reported]
+        waiting = [launch.name for launch in late]
         _raise_if_refused(supervisor, waiting, refused, waited_s)
         if silence.lasts_s(waited_s) > READY_TIMEOUT_S or waited_s > LONGEST_S:
             raise _too_late(supervisor, waiting, waited_s)
         if waited_s >= next_report_s:
             next_report_s = waited_s + REPORT_EVERY_S
-            silence.note(_report_waiting(supervisor, waiting, waited_s, report), waited_s)
+            silence.note(_report_waiting(supervisor, late, downloads, waited_s, report), waited_s)
         time.sleep(LOOK_EVERY_S)
 
 
@@ -74,7 +78,7 @@ class _Silence:
         self._since_s = 0.0
 
     def note(self, last: tuple[tuple[str, str], ...], waited_s: float) -> None:
-        """Take the last line of each; any that is another one ends the silence."""
+        """Take the last sign of each; any that is another one ends the silence."""
         if last != self._last:
             self._last, self._since_s = last, waited_s
 
@@ -154,17 +158,24 @@ def _raise_if_refused(
 
 
 def _report_waiting(
-    supervisor: Supervisor, waiting: Sequence[str], waited_s: float, report: Report
+    supervisor: Supervisor,
+    late: Sequence[Launch],
+    downloads: Downloads,
+    waited_s: float,
+    report: Report,
 ) -> tuple[tuple[str, str], ...]:
-    """Say what each is busy with; return the last line of each by its name."""
-    last = []
-    for name in waiting:
-        tail = supervisor.node.runtime.tail(name, lines=20)
-        last.append((name, tail[-1] if tail else ""))
-        said = stage(tail) or last[-1][1].strip()[:100]
-        told = f"{name} is starting, {waited_s:.0f} s" + (f": {said}" if said else "")
+    """Say what each is busy with; return the last sign of life of each by its name."""
+    signs = []
+    for launch in late:
+        tail, more = supervisor.node.runtime.tail(launch.name, lines=20), downloads.grown(launch)
+        last = tail[-1] if tail else ""
+        said = stage(tail) or last.strip()[:100]
+        if more and not said.startswith("downloading"):
+            said = f"downloading the model, {more / 1e9:,.2f} GB so far"
+        told = f"{launch.name} is starting, {waited_s:.0f} s" + (f": {said}" if said else "")
         report(Event(kind=EventKind.WAIT, text=told))
-    return tuple(last)
+        signs.append((launch.name, f"{last} {more or ''}"))
+    return tuple(signs)
 
 
 def _too_late(

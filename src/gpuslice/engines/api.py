@@ -106,6 +106,11 @@ class ServeRequest:
         return self.place is Place.CONTAINER
 
     @property
+    def allowed_mib(self) -> int:
+        """What the server may take, MiB: all of its device, or less where software shares it."""
+        return min(self.memory_limit_mib or self.slice_memory_mib, self.slice_memory_mib)
+
+    @property
     def listens_on(self) -> str:
         """Address to listen on: loopback, or all of a container's own, whose port is mapped."""
         own_network = self.in_container and self.surroundings.network is Network.BRIDGE

@@ -56,6 +56,7 @@ def bound_launch(
         questions=questions_for(request, kinds),
         metrics_path="/metrics" if metrics else "",
         metrics=metrics or MetricNames(),
+        source=request.source,
         slice_uuid=request.slice_uuid,
         config_hash=config_hash(command, environment, request.slice_uuid, further),
         shared_gpu=request.shared_gpu,

@@ -36,7 +36,7 @@ def docker_run(launch: Launch) -> str:
     options = (*_seen(launch, container), *_limits(container), *_entry(launch, container))
     return " ".join(
         (
-            "docker run -d",
+            "docker run -d --init",
             *_device(launch, container),
             shlex.join(options),
             shlex.quote(container.image),

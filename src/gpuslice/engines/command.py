@@ -78,7 +78,7 @@ def _values(request: ServeRequest) -> dict[str, str]:
     values = (
         str(request.port),
         request.source,
-        str(request.slice_memory_mib),
+        str(request.allowed_mib),
         request.slice_uuid,
         request.replica.model,
         str(request.context_tokens),

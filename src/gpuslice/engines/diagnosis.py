@@ -79,6 +79,17 @@ _ROWS = (
         "Mend the network, or fetch the model elsewhere and name its folder as `model:`.",
     ),
     _row(
+        r"\[Errno (?:28|122)\]|No space left on device|Disk quota exceeded",
+        "a disk that it writes to is full",
+        "Make room where the model is downloaded to (HF_HOME, ~/.cache/huggingface) and in /tmp.",
+    ),
+    _row(
+        r"Error while deserializing header: (?P<what>\w{1,60})"
+        r"|(?P<other>data is not within the file bounds), model is corrupted or incomplete",
+        "a file of the model is broken or half downloaded ({what}{other})",
+        "Fetch the model again; a file of the hub's cache has to be removed first.",
+    ),
+    _row(
         r"NVML_SUCCESS == r INTERNAL ASSERT FAILED",
         f"{_OUT_OF_MEMORY}, which PyTorch shows as an assertion of its allocator under MIG",
         _MORE_ROOM,
@@ -136,6 +147,27 @@ _ROWS = (
         r"|cudaMalloc failed: out of memory",
         _OUT_OF_MEMORY,
         _MORE_ROOM,
+    ),
+    _row(
+        r"CUDA-capable device\(?s?\)? (?:is/are|are) busy or unavailable",
+        "its GPU does not let it in",
+        "End the MPS daemon or the exclusive mode that holds it (`nvidia-smi -q -d COMPUTE`).",
+    ),
+    _row(
+        r"driver on your system is too old(?: \(found version (?P<found>\d{1,9})\))?"
+        r"|CUDA driver version is insufficient for CUDA runtime version",
+        "the NVIDIA driver is older than the engine's CUDA needs",
+        "Install a newer driver, or a build of the engine for the driver's CUDA (`nvidia-smi`).",
+    ),
+    _row(
+        r"Could not find nvcc|No such file or directory: 'nvcc'|bin/nvcc: not found",
+        "it wants to compile kernels for this GPU, and finds no CUDA compiler (nvcc)",
+        "Install the CUDA toolkit, or the release of flashinfer with compiled kernels.",
+    ),
+    _row(
+        r"Duplicate GPU detected",
+        "it was to work on several slices of one GPU, which NCCL refuses",
+        "Serve it on one larger slice, or ask for more replicas.",
     ),
     _row(
         r"No CUDA GPUs are available|no CUDA-capable device is detected"

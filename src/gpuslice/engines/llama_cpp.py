@@ -50,6 +50,8 @@ _ALIASES = {
     "--gpu-layers": "--n-gpu-layers",
     "-hf": "--hf-repo",
     "-hfr": "--hf-repo",
+    "-mu": "--model-url",
+    "-dr": "--docker-repo",
 }
 _KEYS = "keys belong to the gateway (gateway.api_keys_file), never to a command line"
 _RESERVED = {
@@ -61,10 +63,34 @@ _RESERVED = {
 }
 _SERVER_RESERVED = _RESERVED | {
     "--hf-repo": "the file is the model's `model:`",
+    "--model-url": "the file is the model's `model:`",
+    "--docker-repo": "the file is the model's `model:`",
+    "--models-dir": "a server has one model, which is the model's `model:`",
+    "--models-preset": "a server has one model, which is the model's `model:`",
     "--api-key-file": _KEYS,
     "--api-prefix": "the gateway asks servers below /v1",
     "--ssl-key-file": "the gateway asks servers on loopback, without TLS",
     "--ssl-cert-file": "the gateway asks servers on loopback, without TLS",
+}
+_WRITE_AN_ARGUMENT = "an argument of gpuslice's counts instead; write {flag} into args"
+_VARIABLES = {"LLAMA_API_KEY": _KEYS, "LLAMA_ARG_API_KEY_FILE": _KEYS}
+# The program hears a variable where no argument says otherwise; gpuslice gives some of these.
+_SERVER_VARIABLES = _VARIABLES | {
+    "LLAMA_ARG_API_PREFIX": _SERVER_RESERVED["--api-prefix"],
+    "LLAMA_ARG_SSL_KEY_FILE": _SERVER_RESERVED["--ssl-key-file"],
+    "LLAMA_ARG_SSL_CERT_FILE": _SERVER_RESERVED["--ssl-cert-file"],
+    "LLAMA_ARG_MODEL": _RESERVED["--model"],
+    "LLAMA_ARG_HF_REPO": _SERVER_RESERVED["--hf-repo"],
+    "LLAMA_ARG_MODEL_URL": _SERVER_RESERVED["--model-url"],
+    "LLAMA_ARG_DOCKER_REPO": _SERVER_RESERVED["--docker-repo"],
+    "LLAMA_ARG_MODELS_DIR": _SERVER_RESERVED["--models-dir"],
+    "LLAMA_ARG_MODELS_PRESET": _SERVER_RESERVED["--models-preset"],
+    "LLAMA_ARG_ALIAS": _RESERVED["--alias"],
+    "LLAMA_ARG_HOST": _RESERVED["--host"],
+    "LLAMA_ARG_PORT": _RESERVED["--port"],
+    "LLAMA_ARG_CTX_SIZE": _WRITE_AN_ARGUMENT.format(flag="--ctx-size"),
+    "LLAMA_ARG_N_PARALLEL": _WRITE_AN_ARGUMENT.format(flag="--parallel"),
+    "LLAMA_ARG_N_GPU_LAYERS": _WRITE_AN_ARGUMENT.format(flag="--n-gpu-layers"),
 }
 _REASONS = {
     "--context-tokens": "which `context_tokens` says and the slice was chosen for",
@@ -89,9 +115,10 @@ class LlamaCpp:
         Raises:
             StackError: The user's arguments or variables set what gpuslice has to set.
         """
-        refuse_variables(request, {"LLAMA_API_KEY": _KEYS, "LLAMA_ARG_API_KEY_FILE": _KEYS})
         own_image = request.in_container and bool(request.surroundings.image)
-        if request.program or own_image:
+        own_server = bool(request.program) or own_image
+        refuse_variables(request, _SERVER_VARIABLES if own_server else _VARIABLES)
+        if own_server:
             refuse_arguments(request.replica, _long(request.args), _SERVER_RESERVED)
             flags, aliases = _server_flags(request), _ALIASES
             program = (*filter(None, (request.program,)), "--metrics")

@@ -41,8 +41,7 @@ def managed_share(
     Raises:
         StackError: Nothing is left beside what every server needs.
     """
-    total = request.slice_memory_mib
-    allowed = min(request.memory_limit_mib or total, total)
+    total, allowed = request.slice_memory_mib, request.allowed_mib
     managed = min(Fraction(allowed - beside_mib), largest * allowed)
     if managed <= 0:
         raise StackError(

@@ -53,12 +53,17 @@ _ALIASES = {
     "--data-parallel-size": "--dp-size",
 }
 _PARALLEL = ("--tp-size", "--pp-size", "--dp-size", "--nnodes")
+_KEYS = "keys belong to the gateway (gateway.api_keys_file), never to a command line"
 _RESERVED = {
     "--model-path": "what is served is the model's `model:`",
     "--host": "servers listen on loopback, behind the gateway",
     "--port": "gpuslice chooses a free port for every server",
     "--served-model-name": "clients ask for the model by its name in the stack file",
-    "--api-key": "keys belong to the gateway (gateway.api_keys_file), never to a command line",
+    "--api-key": _KEYS,
+    "--admin-api-key": _KEYS,
+    "--ssl-keyfile": "the gateway asks servers on loopback, without TLS",
+    "--ssl-certfile": "the gateway asks servers on loopback, without TLS",
+    "--config": "what such a file sets would not be seen here; write its options into args",
     "--base-gpu-id": "gpuslice chooses the slice",
     "--grpc-mode": "the gateway asks servers by HTTP",
     "--fastapi-root-path": "the gateway asks servers below /v1",

@@ -22,10 +22,12 @@ from __future__ import annotations
 
 from gpuslice.engines.api import ServeRequest
 from gpuslice.engines.arguments import (
+    Flags,
     merge_arguments,
     overruled,
     refuse_arguments,
     refuse_parallel,
+    values_in,
 )
 from gpuslice.engines.bound import bound_launch
 from gpuslice.engines.environment import bind_environment, refuse_variables
@@ -65,6 +67,8 @@ _RESERVED = {
     "--served-model-name": "clients ask for the model by its name in the stack file",
     "--api-key": _KEYS,
     "--device-ids": "gpuslice chooses the slice",
+    "--config": "what such a file sets would not be seen here; write its options into args",
+    "--headless": "the gateway asks servers by HTTP",
 }
 _REASONS = {
     "--max-model-len": "which `context_tokens` says and the slice was chosen for",
@@ -101,7 +105,7 @@ class Vllm:
             bind_environment(request, _ENVIRONMENT),
             metrics=METRICS,
             kinds=GENERATING_OR_EMBEDDING,
-            notes=overruled(request.replica, flags, request.args, _REASONS, aliases=_ALIASES),
+            notes=_notes(request, flags),
         )
 
 
@@ -113,6 +117,18 @@ def batched_tokens(context_tokens: int, concurrency: int) -> int:
     """
     step = min(max(context_tokens, _BATCHED_TOKENS[0]), _BATCHED_TOKENS[-1])
     return max(step, concurrency)
+
+
+def _notes(request: ServeRequest, flags: Flags) -> tuple[str, ...]:
+    notes = overruled(request.replica, flags, request.args, _REASONS, aliases=_ALIASES)
+    cache = values_in(request.args).get("--kv-cache-memory-bytes")
+    if cache is None:
+        return notes
+    note = (
+        f"{request.replica.model}: --kv-cache-memory-bytes {cache} from args counts, and the share "
+        "of the slice's memory that was worked out does not"
+    )
+    return (*notes, note)
 
 
 def _flags(request: ServeRequest) -> tuple[tuple[str, str], ...]:

@@ -45,10 +45,17 @@ class Rate:
     Attributes:
         named: The slice's profile.
         milli_per_s: Thousandths of the target's unit per second; positive.
+        least_percent: How much of that there well may be only; 100 where it was measured.
     """
 
     named: NamedProfile
     milli_per_s: int
+    least_percent: int = 100
+
+    @property
+    def least_milli_per_s(self) -> int:
+        """The least that it may well contribute, rounded down."""
+        return self.milli_per_s * self.least_percent // 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,18 +66,16 @@ class Target:
         milli_per_s: Thousandths of a unit per second that are wanted; positive.
         rates: What one slice of each usable profile contributes.
         unit: What is counted, in words: ``tokens`` or ``requests``.
-        least_percent: How much of its rates there well may be only; 100 where they were measured.
     """
 
     milli_per_s: int
     rates: tuple[Rate, ...]
     unit: str = "tokens"
-    least_percent: int = 100
 
     @property
     def estimated(self) -> bool:
         """True where the rates were worked out and not measured."""
-        return self.least_percent < 100
+        return any(rate.least_percent < 100 for rate in self.rates)
 
     def rate(self, profile: Profile, board: str) -> int:
         """What one slice contributes, thousandths per second; 0 where it cannot be used."""

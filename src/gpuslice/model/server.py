@@ -155,6 +155,7 @@ class Launch:
             one of them. Where there are none, ``health_path`` alone decides.
         metrics_path: Path of its Prometheus text, or "".
         metrics: Where its counters stand.
+        source: What it serves, as it was told; "" for the gateway.
         slice_uuid: The MIG device it is bound to, or "" for the gateway.
         config_hash: Changes when, and only when, the process has to be replaced.
         shared_gpu: Device that software shares among servers, "" on a slice of its own. Servers
@@ -176,6 +177,7 @@ class Launch:
     questions: tuple[Question, ...] = ()
     metrics_path: str = ""
     metrics: MetricNames = field(default_factory=MetricNames)
+    source: str = ""
     slice_uuid: str = ""
     config_hash: str = ""
     shared_gpu: str = ""

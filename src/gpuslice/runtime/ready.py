@@ -148,14 +148,15 @@ def _connect(host: str, port: int, timeout_s: float) -> http.client.HTTPConnecti
 def _failures() -> tuple[type[Exception], ...]:
     import http.client  # noqa: PLC0415 - loaded by `_connect` already
 
-    return (OSError, http.client.HTTPException)
+    # A chunk of negative length is a ValueError to http.client.
+    return (OSError, http.client.HTTPException, ValueError)
 
 
 def _has(text: str, key: str) -> bool:
     """Tell whether a JSON object holds a list with something in it."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # a server may answer anything
         return False
     return isinstance(found, dict) and isinstance(found.get(key), list) and bool(found[key])
 
@@ -165,7 +166,7 @@ def _excerpt(text: str) -> str:
     try:
         found = json.loads(text)
         message = found["error"]["message"] if isinstance(found["error"], dict) else found["error"]
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         message = text
     shown = visible(" ".join(str(message).split()))[:_MOST_SHOWN]
     return f": {shown}" if shown else ""

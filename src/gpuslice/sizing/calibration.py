@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -22,10 +22,12 @@ from gpuslice.hardware import board
 from gpuslice.sizing.architecture import TokenWork
 from gpuslice.sizing.throughput import Efficiency, SliceSpeed, Traffic, estimate
 
+_WHAT = {"decode_per_s": "decode", "tokens_per_s": "answers", "prefill_per_s": "prefill"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One measured run of one server on a whole board.
+    """One measured rate of one server on a whole board.
 
     Attributes:
         engine: ``vllm`` or ``llama.cpp``.
@@ -33,8 +35,8 @@ class Run:
         board: Key of the board table.
         work: What its model costs.
         traffic: The requests.
-        measured: Answer tokens per second.
-        decode: True where no prompts are in that number.
+        measured: Tokens per second.
+        what: Which: ``answers`` with their prompts, or ``decode`` or ``prefill`` alone.
         source: Where it was published.
     """
 
@@ -44,7 +46,7 @@ class Run:
     work: TokenWork
     traffic: Traffic
     measured: float
-    decode: bool
+    what: str
     source: str
 
 
@@ -71,14 +73,16 @@ def efficiency(engine: str, board_key: str) -> Efficiency:
     ratios = [run.measured / estimated(run, general) for run in found]
     scale = math.exp(sum(map(math.log, ratios)) / len(ratios))
     versions = ", ".join(dict.fromkeys(run.version for run in found))
-    basis = f"calibrated by {len(found)} runs of {engine} {versions} on a whole {board_key}"
+    times = len({(run.work, run.traffic) for run in found})  # a run may tell several rates
+    basis = f"calibrated by {times} runs of {engine} {versions} on a whole {board_key}"
     return replace(general, scale=scale, basis=basis, **_document()["calibrated"])
 
 
 def estimated(run: Run, reached: Efficiency) -> float:
     """Estimate what a run measured, tokens per second, on its whole board."""
     made = estimate(run.work, whole_board(run.board), run.traffic, reached)
-    return (made.decode if run.decode else made.answers).likely
+    rates = {"answers": made.answers, "decode": made.decode, "prefill": made.prefill}
+    return rates[run.what].likely
 
 
 def whole_board(board_key: str) -> SliceSpeed:
@@ -98,11 +102,16 @@ def whole_board(board_key: str) -> SliceSpeed:
 def runs() -> tuple[Run, ...]:
     """Return every measured run, in the order of the data file."""
     works = {name: TokenWork(**numbers) for name, numbers in _document()["works"].items()}
-    return tuple(_run(entry, works) for entry in _document()["runs"])
+    return tuple(run for entry in _document()["runs"] for run in _rates(entry, works))
 
 
-def _run(entry: Mapping[str, Any], works: Mapping[str, TokenWork]) -> Run:
-    decode = "decode_per_s" in entry
+def _rates(entry: Mapping[str, Any], works: Mapping[str, TokenWork]) -> Iterator[Run]:
+    for key, what in _WHAT.items():
+        if key in entry:
+            yield _run(entry, works, key, what)
+
+
+def _run(entry: Mapping[str, Any], works: Mapping[str, TokenWork], key: str, what: str) -> Run:
     return Run(
         engine=entry["engine"],
         version=entry["version"],
@@ -113,8 +122,8 @@ def _run(entry: Mapping[str, Any], works: Mapping[str, TokenWork]) -> Run:
             prompt_tokens=entry["prompt_tokens"],
             answer_tokens=entry["answer_tokens"],
         ),
-        measured=entry["decode_per_s" if decode else "tokens_per_s"],
-        decode=decode,
+        measured=entry[key],
+        what=what,
         source=entry["source"],
     )
 
@@ -133,6 +142,7 @@ def general_efficiency(engine: str) -> Efficiency:
         memory_share=known["memory_share"],
         compute_share=known["compute_share"],
         step_s=known["step_ms"] / 1000,
+        request_s=known["request_ms"] / 1000,
         low=known["low"],
         high=known["high"],
         basis=f"from data sheets, and what {engine} reaches of them elsewhere",

@@ -64,12 +64,46 @@ def size_model(
             be served.
     """
     model = read_model(source, engine)
-    asked = asked_with(Load(context_tokens=context_tokens, concurrency=concurrency), arguments)
-    _refuse_absurd(model, asked.load, engine, "" if asked.stretched else source)
-    load = with_company(
-        asked.load, asked.adapters, asked.draft, engine=engine, folder=folder or Path.cwd()
+    load = load_of(
+        model,
+        source,
+        engine=engine,
+        context_tokens=context_tokens,
+        concurrency=concurrency,
+        arguments=arguments,
+        folder=folder or Path.cwd(),
     )
     return estimate_of(engine)(model, load)
+
+
+def load_of(
+    model: ModelShape,
+    source: str,
+    *,
+    engine: str,
+    context_tokens: int,
+    concurrency: int,
+    arguments: Sequence[str],
+    folder: Path,
+) -> Load:
+    """Say what a server of a model that was read is asked to hold, the user's arguments heard.
+
+    Args:
+        model: The model.
+        source: Where it was read from, for messages.
+        engine: The engine that serves it.
+        context_tokens: Longest context of one request, tokens.
+        concurrency: Requests answered at the same time.
+        arguments: The user's own for the engine, which win over context and concurrency.
+        folder: Where relative paths in the arguments start.
+
+    Raises:
+        SizingError: What is asked for cannot be served, or what is to be served beside the model
+            cannot be read.
+    """
+    asked = asked_with(Load(context_tokens=context_tokens, concurrency=concurrency), arguments)
+    _refuse_absurd(model, asked.load, engine, "" if asked.stretched else source)
+    return with_company(asked.load, asked.adapters, asked.draft, engine=engine, folder=folder)
 
 
 def with_company(

@@ -13,9 +13,10 @@ one step of decode takes the longer of the two sides of the roof, and a fixed ti
     step = max((weights(B) + B c kv) / bandwidth, B (flops + c attention) / arithmetic) + launch
 
 and the prompt of one request takes its arithmetic, or one reading of the weights where that is
-more. B requests of ``P`` prompt tokens and ``A`` answer tokens each are served in ``B prefill(P) +
-A step``, during which ``B A`` tokens are answered. That is pessimistic where an engine lets prompts
-ride along in steps of decode, which is part of the range below.
+more, and a fixed time for taking it in. B requests of ``P`` prompt tokens and ``A`` answer tokens
+each are served in ``B prefill(P) + A step``, during which ``B A`` tokens are answered. That is
+pessimistic where an engine lets prompts ride along in steps of decode, which is part of the range
+below.
 
 **A slice** has the share of the board's bandwidth that its memory slices are of the grid, and the
 share of the arithmetic that its SMs are of the board's. On an A100, 2g.20gb has 2/8 and 28/108.
@@ -31,12 +32,15 @@ two phases Pope et al., "Efficiently Scaling Transformer Inference" (2022).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 from typing import Protocol
 
 from gpuslice.hardware.speed import BoardSpeed
 from gpuslice.model.geometry import Geometry, Profile
 
 _GIGA, _TERA = 1e9, 1e12
+_NEAREST = Context(prec=2, rounding=ROUND_HALF_EVEN)
+_DOWN, _UP = Context(prec=2, rounding=ROUND_FLOOR), Context(prec=2, rounding=ROUND_CEILING)
 
 
 class Work(Protocol):
@@ -113,6 +117,7 @@ class Efficiency:
         memory_share: Share of the bandwidth in decode, 0 to 1.
         compute_share: Share of the arithmetic in prefill, 0 to 1.
         step_s: Time of a step that is neither, seconds (launches, scheduling, sampling).
+        request_s: Time of a prompt that is neither, seconds (taking it in, cutting it up).
         scale: What measured runs gave, as a multiple of the estimate; 1 without any.
         low: The least it may be, as a multiple of the likely; at most 1.
         high: The most it may be; at least 1.
@@ -122,6 +127,7 @@ class Efficiency:
     memory_share: float
     compute_share: float
     step_s: float
+    request_s: float = 0.0
     scale: float = 1.0
     low: float
     high: float
@@ -145,14 +151,31 @@ class Range:
     @property
     def shown(self) -> float:
         """The estimate as it is written, and as plans count with it: with two digits."""
-        return _two_digits(self.likely)
+        return float(_NEAREST.create_decimal_from_float(self.likely))
+
+    @property
+    def least_percent(self) -> int:
+        """The least as a share of the likely, percent."""
+        return round(100 * self.low / self.likely) if self.likely else 100
+
+    @property
+    def shown_least(self) -> float:
+        """The least as it is written: of the estimate as that is written, rounded down."""
+        return rounded_down(Decimal(str(self.shown)) * self.least_percent / 100)
+
+    @property
+    def shown_most(self) -> float:
+        """The most as it is written: of the estimate as that is written, rounded up."""
+        percent = round(100 * self.high / self.likely) if self.likely else 100
+        return float(_UP.plus(Decimal(str(self.shown)) * percent / 100))
 
     def __str__(self) -> str:
-        """Write it, such as ``≈ 410 (300–520)``: more digits would be pretended."""
-        likely, low, high = (
-            f"{_two_digits(value):,.10g}" for value in (self.likely, self.low, self.high)
-        )
-        return f"≈ {likely} ({low}–{high})"
+        """Write it, such as ``≈ 410 (280–540)``: more digits would be pretended.
+
+        The ends are of the number that stands before them, so that whoever sums up what slices
+        give, and takes the same share of the sum, comes to the same.
+        """
+        return f"≈ {self.shown:,.10g} ({self.shown_least:,.10g}–{self.shown_most:,.10g})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,13 +242,13 @@ def estimate(work: Work, speed: SliceSpeed, traffic: Traffic, efficiency: Effici
 
 
 def prefill_s(work: Work, speed: SliceSpeed, tokens: int, efficiency: Efficiency) -> float:
-    """How long the prompt of one request takes, seconds; its arithmetic, or reading the weights."""
+    """How long the prompt of one request takes, seconds: its work, and taking it in."""
     if not tokens:
         return 0.0
     flops = tokens * (work.flops_per_token + work.flops_per_context_token * tokens / 2)
     computing = flops / (speed.flops_per_s * efficiency.compute_share)
     reading = work.weight_bytes(tokens) / (speed.bytes_per_s * efficiency.memory_share)
-    return max(computing, reading)
+    return max(computing, reading) + efficiency.request_s
 
 
 def _reading_s(work: Work, speed: SliceSpeed, traffic: Traffic, efficiency: Efficiency) -> float:
@@ -244,5 +267,6 @@ def _range(estimated: float, efficiency: Efficiency) -> Range:
     return Range(likely=likely, low=likely * efficiency.low, high=likely * efficiency.high)
 
 
-def _two_digits(value: float) -> float:
-    return float(f"{value:.2g}")
+def rounded_down(value: Decimal) -> float:
+    """Cut a number to two digits, as the least of a range is written everywhere."""
+    return float(_DOWN.plus(value))

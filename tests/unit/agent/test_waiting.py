@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -151,6 +153,40 @@ def test_waiting_says_what_a_server_is_busy_with(
         wait_until_ready(
             ServersOf(node, a_program(script)), a_record(), events.append, lose_patience
         )
+
+
+def test_a_download_that_no_log_tells_of_is_told_and_is_a_sign_of_life(
+    node: Node, events: list[Event], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """VLLM turns the hub's progress bars off, and a large model takes longer than patience."""
+    monkeypatch.setattr(waiting, "REPORT_EVERY_S", 0.0)
+    folder = tmp_path / "models--Qwen--Qwen3-4B" / "blobs"
+    folder.mkdir(parents=True)
+    part = folder / "0c2d.incomplete"
+    part.write_bytes(b"")
+    noted: list[tuple[tuple[str, str], ...]] = []
+
+    def keep(silence: object, signs: tuple[tuple[str, str], ...], waited_s: float) -> None:
+        noted.append(signs)
+
+    monkeypatch.setattr(waiting._Silence, "note", keep)
+
+    def download_more() -> None:
+        os.truncate(part, part.stat().st_size + 20_000_000)
+        if sum("GB so far" in event.text for event in events) > 1:
+            raise InterruptedChangeError("seen enough", hint="")
+
+    launch = replace(
+        a_program("echo Starting to load model; exec sleep 60"),
+        source="Qwen/Qwen3-4B",
+        environment=(("HF_HUB_CACHE", str(tmp_path)),),
+    )
+    with pytest.raises(InterruptedChangeError):
+        wait_until_ready(ServersOf(node, launch), a_record(), events.append, download_more)
+    told = [event.text for event in events if "GB so far" in event.text]
+    assert "is starting" in told[0]
+    assert ": downloading the model, 0." in told[0]
+    assert noted[-1] != noted[-2]
 
 
 def test_one_that_goes_on_writing_is_waited_for(

@@ -153,12 +153,12 @@ def test_what_was_measured_is_held_against_the_roofline_of_the_board(tmp_path: P
     )
     reached = general_efficiency("vllm")
     answers, decode = compare([timed], work, whole_board("h200"), reached)
-    # 15.0 GB at 0.8 × 4,800 GB/s and 1 ms: 4.9 ms a token; the cache of 256 tokens adds 0.03 GB.
-    assert decode.likely == pytest.approx(203, abs=2)
+    # 15.0 GB and 0.03 of cache, at 0.9 × 4,800 GB/s, and 1.7 ms: 5.2 ms a token.
+    assert decode.likely == pytest.approx(193, abs=2)
     assert decode.measured == pytest.approx(200)
     assert decode.within
     assert (answers.what, decode.what) == ("answers", "decode")
-    assert row("Llama", decode).startswith("| Llama | 1 | 128 + 257 | decode | 200 | 20")
+    assert row("Llama", decode).startswith("| Llama | 1 | 128 + 257 | decode | 200 | 19")
     assert row("Llama", decode).endswith("| yes |")
 
 
@@ -191,7 +191,8 @@ def test_all_of_a_server_is_told_in_json(
     found = json.loads(json.dumps(told(shape, started, "h200", eager=False)))
     assert (found["shape"], found["version"], found["board"]) == ("SmolLM2-135M", "0.20.0", "h200")
     assert len(found["timed"]) == len(POINTS)
-    assert {one["what"] for one in found["compared"]} == {"answers", "decode", "prefill"}
+    # Decode is left out where so quick a server's whole answer came no later than its first token.
+    assert {one["what"] for one in found["compared"]} >= {"answers", "prefill"}
     assert found["memory"]["weights"] == 256
     assert found["work"]["kv_bytes_per_token"] == 23_040
     assert capsys.readouterr().out.count("| SmolLM2-135M |") == len(found["compared"])

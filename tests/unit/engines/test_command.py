@@ -16,6 +16,11 @@ def test_every_placeholder_is_filled() -> None:
     )
 
 
+def test_a_limit_by_software_is_the_memory_that_there_is() -> None:
+    request = a_serve_request(slice_memory_mib=81_920, memory_limit_mib=20_480)
+    assert fill("{memory_mib}", request) == "20480"
+
+
 def test_doubled_braces_stand_for_one() -> None:
     assert fill('{{"port": {port}}}', a_serve_request()) == '{"port": 20001}'
 

@@ -64,6 +64,10 @@ def test_the_cause_counts_and_not_what_follows_from_it() -> None:
         ),
         ("llama_model_load: error: unknown model architecture: 'nova'", "the architecture nova"),
         ("OSError: [Errno 24] Too many open files", "enough files"),
+        ("/bin/sh: 1: /usr/local/cuda/bin/nvcc: not found", "no CUDA compiler"),
+        ("OSError: [Errno 122] Disk quota exceeded", "is full"),
+        ("ncclInvalidUsage: Duplicate GPU detected : rank 1 and rank 0", "which NCCL refuses"),
+        ("CUDA error: all CUDA-capable devices are busy or unavailable", "does not let it in"),
         (
             "CUDA error: no kernel image is available for execution on the device",
             "no code for this GPU's compute capability",

@@ -124,6 +124,27 @@ CASES: dict[str, tuple[str, ServeRequest]] = {
             environment=(("LLAMA_ARG_FIT", "on"),),
         ),
     ),
+    "llama-server-in-a-container": (
+        "llama.cpp",
+        a_serve_request(
+            source="/models/small.gguf", program="/app/llama-server", place=Place.CONTAINER
+        ),
+    ),
+    "llama-server-embedding": (
+        "llama.cpp",
+        a_serve_request(
+            source="/models/bge.gguf",
+            program="llama-server",
+            ready="embedding",
+            args=("--embedding", "--pooling", "mean"),
+        ),
+    ),
+    "sglang-on-a-shared-device": (
+        "sglang",
+        a_serve_request(
+            slice_memory_mib=81_920, memory_limit_mib=20_480, shared_gpu="GPU-1", slice_uuid="GPU-1"
+        ),
+    ),
     "command-that-chats": (
         "command",
         a_serve_request(command=("my-server", "{port}", "{model}", "{uuid}"), ready="chat"),
@@ -277,11 +298,92 @@ def test_a_key_that_would_lock_the_gateway_out_is_refused(name: str, variable: s
     assert "s3cret" not in str(caught.value.details) + caught.value.message
 
 
-@pytest.mark.parametrize("short", ["-m", "-a", "-hf"])
+@pytest.mark.parametrize("short", ["-m", "-a", "-hf", "-mu", "-dr"])
 def test_short_spellings_of_refused_flags_are_refused_too(short: str) -> None:
     request = a_serve_request(args=(short, "other"), program="llama-server")
     with pytest.raises(StackError, match="cannot be set here"):
         engine_named("llama.cpp", python="python").launch(request)
+
+
+@pytest.mark.parametrize("name", ["vllm", "sglang"])
+@pytest.mark.parametrize("args", [("--config", "all.yaml"), ("--config=all.yaml",)])
+def test_a_file_of_settings_that_nobody_here_would_see_is_refused(
+    name: str, args: tuple[str, ...]
+) -> None:
+    """Its context and its key would count for the engine, and neither for sizing nor for us."""
+    with pytest.raises(StackError, match="--config") as caught:
+        engine_named(name, python="python").launch(a_serve_request(args=args))
+    assert "write its options into args" in caught.value.details[0]
+
+
+def test_a_format_of_the_models_own_configuration_is_no_such_file() -> None:
+    launch = engine_named("vllm", python="python").launch(
+        a_serve_request(args=("--config-format", "mistral"))
+    )
+    assert launch.command[-2:] == ("--config-format", "mistral")
+
+
+@pytest.mark.parametrize(
+    ("variable", "why"),
+    [
+        ("LLAMA_ARG_CTX_SIZE", "write --ctx-size into args"),
+        ("LLAMA_ARG_N_PARALLEL", "write --parallel into args"),
+        ("LLAMA_ARG_API_PREFIX", "below /v1"),
+        ("LLAMA_ARG_SSL_KEY_FILE", "without TLS"),
+        ("LLAMA_ARG_MODELS_DIR", "one model"),
+    ],
+)
+def test_a_variable_of_llama_server_that_would_not_count_or_hide_it_is_refused(
+    variable: str, why: str
+) -> None:
+    request = a_serve_request(program="llama-server", environment=((variable, "x"),))
+    with pytest.raises(StackError, match=variable) as caught:
+        engine_named("llama.cpp", python="python").launch(request)
+    assert why in caught.value.details[0]
+
+
+def test_a_variable_of_llama_server_that_gpuslice_gives_no_argument_for_is_the_users() -> None:
+    request = a_serve_request(program="llama-server", environment=(("LLAMA_ARG_FLASH_ATTN", "on"),))
+    launch = engine_named("llama.cpp", python="python").launch(request)
+    assert ("LLAMA_ARG_FLASH_ATTN", "on") in launch.environment
+
+
+@pytest.mark.parametrize(
+    ("name", "program", "args", "note"),
+    [
+        (
+            "vllm",
+            "",
+            ("--max-model-len", "16384"),
+            "chat: --max-model-len 16384 from args counts, not 8192, which `context_tokens` says",
+        ),
+        (
+            "vllm",
+            "",
+            ("--kv-cache-memory-bytes=2147483648",),
+            "chat: --kv-cache-memory-bytes 2147483648 from args counts, and the share",
+        ),
+        (
+            "sglang",
+            "",
+            ("--mem-fraction-static", "0.5"),
+            "chat: --mem-fraction-static 0.5 from args counts, not 0.8934, which was worked out",
+        ),
+        (
+            "llama.cpp",
+            "llama-server",
+            ("-ngl", "20"),
+            "chat: --n-gpu-layers 20 from args counts, not 999, which puts every layer",
+        ),
+    ],
+)
+def test_an_argument_of_the_users_counts_and_what_follows_is_told(
+    name: str, program: str, args: tuple[str, ...], note: str
+) -> None:
+    launch = engine_named(name, python="python").launch(a_serve_request(program=program, args=args))
+    (told,) = launch.notes
+    assert told.startswith(note)
+    assert launch.command[-len(args) :] == args
 
 
 def test_readiness_alone_replaces_no_server() -> None:

@@ -207,3 +207,44 @@ def test_a_server_that_is_busy_has_refused_nothing(server: Scripted, status: int
     answer = ask(a_model_on(server.server_port))
     assert (answer.ready, answer.refused) == (False, False)
     assert answer.said.endswith(f"{status}: busy")
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_answer_that_is_nested_without_end_is_none(
+    server: Scripted, port: int, status: int
+) -> None:
+    """An error here would end the loop that looks after all the other servers."""
+    server.script["/v1/completions"] = (status, "[" * 60_000)
+    answer = ask(a_model_on(port, ready="completion"))
+    assert not answer.ready
+    assert answer.said.startswith(f"POST /v1/completions was answered with {status}: [[[")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"\xff\xfe\n\n",
+        b"HTTP/1.1 abc\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 300 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"a" * 70_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nabc\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+def test_what_is_no_http_is_no_answer(raw: bytes) -> None:
+    """`engine: command` may start anything, and others may have taken the port."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer_once() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(raw)
+
+        thread = threading.Thread(target=answer_once)
+        thread.start()
+        answer = ask(a_launch(port=listening.getsockname()[1]))
+        thread.join()
+    assert not answer.ready
+    assert answer.said.startswith("GET /health failed: ")

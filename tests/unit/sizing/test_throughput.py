@@ -145,9 +145,11 @@ def test_a_short_prompt_takes_one_reading_of_the_weights() -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (Range(likely=412.3, low=301, high=523), "≈ 410 (300–520)"),
-        (Range(likely=12_345, low=9_876, high=15_432), "≈ 12,000 (9,900–15,000)"),
-        (Range(likely=0.0123, low=0.00987, high=1), "≈ 0.012 (0.0099–1)"),
+        (Range(likely=412.3, low=301, high=523), "≈ 410 (290–530)"),  # 73 % and 127 % of 410
+        (Range(likely=12_345, low=9_876, high=15_431), "≈ 12,000 (9,600–15,000)"),
+        (Range(likely=0.0123, low=0.00984, high=0.02), "≈ 0.012 (0.0096–0.02)"),
+        (Range(likely=90, low=63, high=117), "≈ 90 (63–120)"),  # 70 % in floats is less than 63
+        (Range(likely=0, low=0, high=0), "≈ 0 (0–0)"),
     ],
 )
 def test_two_digits_are_written_and_no_more(value: Range, said: str) -> None:

@@ -6,6 +6,8 @@ one place and tested without an engine.
 - Every capability is dropped, and none can be gained (``no-new-privileges``).
 - A container is never started again by the engine: the agent does that, and it alone knows whether
   the slice is still there. Two who restart would fight.
+- An init of the engine's stands before the server. The first process of a container ignores a
+  signal it does not handle itself, and a server that is still loading does not handle any.
 - Its log turns over at 10 MiB, three are kept: an engine by itself keeps everything for ever.
 - Memory and swap have one limit, so a server that takes too much is ended instead of dragging the
   machine into swapping.
@@ -68,6 +70,7 @@ def _host_config(
 ) -> dict[str, Any]:
     config: dict[str, Any] = {
         "NetworkMode": container.network.value,
+        "Init": True,
         "RestartPolicy": {"Name": "no"},
         "LogConfig": {
             "Type": "json-file",

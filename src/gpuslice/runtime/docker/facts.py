@@ -28,8 +28,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpuslice.errors import DockerUnavailableError
 from gpuslice.model.server import HandIn
-from gpuslice.runtime.docker.engine import Engine
+from gpuslice.runtime.docker.engine import ContainerGoneError, Engine
 from gpuslice.runtime.docker.listener import on_this_machine
 from gpuslice.runtime.docker.specifications import GPU_KIND, devices_in
 
@@ -142,6 +143,15 @@ def _discovered(info: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _ask(host: str) -> tuple[dict[str, Any], dict[str, Any], frozenset[str]]:
-    with Engine(host).asking("it cannot be asked what it is", timeout_s=TIMEOUT_S) as api:
-        networks = frozenset(network["Name"] for network in api.networks(names=["bridge"]))
-        return api.info(), api.version(), networks
+    try:
+        with Engine(host).asking(
+            "The Docker engine cannot be asked what it is", timeout_s=TIMEOUT_S
+        ) as api:
+            networks = frozenset(network["Name"] for network in api.networks(names=["bridge"]))
+            return api.info(), api.version(), networks
+    except ContainerGoneError as error:
+        raise DockerUnavailableError(
+            f"What listens at {host or 'the usual socket'} does not answer as a Docker engine.",
+            hint="name an engine with DOCKER_HOST or `docker.host`, or say `runtime: process`",
+            details=(str(error),),
+        ) from error

@@ -63,13 +63,13 @@ def _pull(engine: Engine, image: str, tell: Tell) -> None:
     doing = f"{image} cannot be fetched"
     last = time.monotonic()
     with engine.asking(doing, timeout_s=_STILL_S) as api:
-        for said, progress in _progress(api.pull(image, stream=True, decode=True), doing):
+        for said, share in progress(api.pull(image, stream=True, decode=True), doing):
             if time.monotonic() - last >= _TELL_EVERY_S:
                 last = time.monotonic()
-                tell(f"fetching {image}: {progress or said}")
+                tell(f"fetching {image}: {share or said}")
 
 
-def _progress(events: Iterable[Mapping[str, Any]], doing: str) -> Iterator[tuple[str, str]]:
+def progress(events: Iterable[Mapping[str, Any]], doing: str) -> Iterator[tuple[str, str]]:
     """Turn the engine's reports on layers into one state of the whole.
 
     Yields:

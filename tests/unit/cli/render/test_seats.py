@@ -50,8 +50,7 @@ ON_H200 = NamedProfile(profile="1g.18gb", board="NVIDIA H200")
             {
                 "target": Target(
                     milli_per_s=900_000,
-                    rates=(Rate(named=SMALL, milli_per_s=120_000),),
-                    least_percent=70,
+                    rates=(Rate(named=SMALL, milli_per_s=120_000, least_percent=70),),
                 )
             },
             "900 tokens/s, by estimate",

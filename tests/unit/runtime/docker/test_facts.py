@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import socket
+import threading
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from socketserver import ThreadingUnixStreamServer
 from typing import Any
 
 import pytest
@@ -18,7 +21,7 @@ from docker_info import (
     ROOTLESS,
     SLICE,
 )
-from gpuslice.errors import DockerUnavailableError
+from gpuslice.errors import DockerUnavailableError, RuntimeFailure
 from gpuslice.model.server import HandIn
 from gpuslice.runtime.docker.facts import EngineFacts, facts_from, read_facts
 from gpuslice.runtime.docker.listener import on_this_machine
@@ -130,3 +133,50 @@ def test_a_socket_that_nobody_answers_on_is_an_engine_that_does_not_run(tmp_path
         left_behind.bind(str(path))
     with pytest.raises(DockerUnavailableError):
         read_facts(f"unix://{path}")
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """Answers every question with one status, as a proxy in front of an engine may."""
+
+    status = 404
+
+    def do_GET(self) -> None:
+        body = b'{"message": "page not found"}'
+        self.send_response(self.status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def address_string(self) -> str:
+        return "a socket has no address"
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_what_does_not_answer_as_an_engine_is_told_in_words(tmp_path: Path, status: int) -> None:
+    handler = type("Handler", (Refusing,), {"status": status})
+    with ThreadingUnixStreamServer(str(tmp_path / "s"), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            with pytest.raises(RuntimeFailure) as caught:
+                read_facts(f"unix://{tmp_path}/s")
+        finally:
+            server.shutdown()
+            thread.join()
+    assert caught.value.hint
+
+
+def test_an_engine_that_may_not_be_asked_is_told_with_how_to_get_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_self: socket.socket, _address: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "connect", refused)
+    with pytest.raises(DockerUnavailableError, match="may not use") as caught:
+        read_facts(f"unix://{tmp_path}/docker.sock")
+    assert "sudo" in caught.value.hint
+    assert "usermod -aG docker" in caught.value.hint
