@@ -98,9 +98,10 @@ def test_example_serves_real_models_side_by_side_and_leaves_nothing(
         assert server["state"] == "ready"
         assert 50 < server["used_mib"] < server["total_mib"]
     in_docker = {container.id for container in stand.containers()}
-    assert {s["container"] for s in (*told["servers"], told["gateway"])} == (in_docker or {""})
+    assert {s["container"] for s in (*told["servers"], told["gateway"])} == (in_docker or {None})
     assert len(in_docker) == (len(wanted) + 1 if runtime == "docker" else 0)
-    assert {row["model"] for row in stand.json("top", "--once")["models"]} == models
+    watched = stand.run("top", "--rounds", "1")
+    assert all(replica in watched for replica in wanted)
     assert f"serving {min(models)} on" in stand.run("logs", min(models))
     cost = sum(float(slice_["per_month"]) for slice_ in stand.json("cost")["slices"])
     assert cost == pytest.approx(1380 * len(wanted) / 7 if example == "four-small" else 1380, abs=1)
