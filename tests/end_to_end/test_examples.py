@@ -117,5 +117,4 @@ def in_containers(text: str) -> str:
     """
     text = text.replace("gateway:\n", "runtime: docker\ngateway:\n  runtime: docker\n")
     text = re.sub(r"model: Qwen/\S+", f"model: {MODEL}", text)
-    text = re.sub(r"    (engine: vllm|args: .*caching.*|environment:\n +VLLM).*\n", "", text)
-    return text
+    return re.sub(r"    (engine: vllm|args: .*caching.*|environment:\n +VLLM).*\n", "", text)
