@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import assert_never
 
+from gpuslice.agent.complaints import Complaints
 from gpuslice.agent.gateway_control import GatewayControl
 from gpuslice.agent.launches import server_launches
 from gpuslice.agent.node import Node
@@ -53,6 +54,7 @@ class Supervisor:
         self._attempts: dict[str, Attempts] = {}
         self._starts: dict[str, int] = {}
         self._names: tuple[str, ...] = ()
+        self._complaints = Complaints(log)
 
     def wanted(self, record: Record) -> tuple[Launch, ...]:
         """Describe everything that should run: the servers, and the gateway in front of them."""
@@ -84,11 +86,13 @@ class Supervisor:
 
     def step(self, wanted: Sequence[Launch]) -> None:
         """Look once and do what has to be done; failures are logged and met again next time."""
+        failed = []
         for action in self.due(wanted, self.look(wanted)):
             try:
                 self.act(action)
             except GpusliceError as error:
-                log.warning("%s: %s", error.code, error.message)
+                failed.append(error)
+        self._complaints.tell(failed)
 
     def act(self, action: Action) -> None:
         """Do one thing.
