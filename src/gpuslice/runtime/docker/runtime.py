@@ -273,7 +273,7 @@ def _explaining(doing: str) -> Iterator[None]:
             f"{doing}: {error.filename}: {error.strerror}.",
             hint="mend that path, then run `gpuslice up` again",
         ) from error
-    except ContainerGoneError as error:  # removed meanwhile, or something else it names is not there
+    except ContainerGoneError as error:  # it, or something that it names
         raise explained(str(error), doing) from error
 
 
