@@ -5,11 +5,15 @@ They run in an image that holds nothing but Python, so they import nothing else.
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 
 def exits(status: str, *words: str) -> None:
@@ -60,6 +64,44 @@ def listens(port: str, delay_s: str = "0", text: str = "ready") -> None:
     HTTPServer(("127.0.0.1", int(port)), Answer).serve_forever()
 
 
+def tells(*files: str) -> None:
+    """Say as JSON what this process is and may do, and what it reads from files."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    told = {
+        "uid": os.getuid(),
+        "capabilities": int(status["CapEff"], 16) | int(status["CapPrm"], 16),
+        "bounding": int(status["CapBnd"], 16),
+        "no_new_privileges": int(status["NoNewPrivs"]),
+        "writes": [folder for folder in ("/", "/etc", "/tmp") if _writes(folder)],
+        "read": {file: Path(file).read_text() for file in files},
+        "environment": dict(os.environ),
+        "arguments": Path("/proc/1/cmdline").read_text().split("\0"),
+    }
+    print(json.dumps(told), flush=True)
+
+
+def forks() -> None:
+    """Start processes until no more are allowed, and say how many there were."""
+    children = []
+    with suppress(OSError):
+        while len(children) < 1000:
+            child = os.fork()
+            if child == 0:
+                signal.pause()
+            children.append(child)
+    print(len(children), flush=True)
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+
+
+def _writes(folder: str) -> bool:
+    try:
+        (Path(folder) / "written").write_text("x")
+    except OSError:
+        return False
+    return True
+
+
 if __name__ == "__main__":
     verbs: dict[str, Callable[..., None]] = {
         "exits": exits,
@@ -67,5 +109,7 @@ if __name__ == "__main__":
         "ignores": ignores,
         "eats": eats,
         "listens": listens,
+        "tells": tells,
+        "forks": forks,
     }
     verbs[sys.argv[1]](*sys.argv[2:])
