@@ -86,8 +86,8 @@ SAID = [
     ),
     (
         (
-            f"{HOOK_28}nvidia-container-cli: requirement error: unsatisfied condition: cuda>=12.4, "
-            "please update your driver to a newer version, or use an earlier cuda container: unknown."
+            f"{HOOK_28}nvidia-container-cli: requirement error: unsatisfied condition: cuda>=12.4, please "
+            "update your driver to a newer version, or use an earlier cuda container: unknown."
         ),
         ContainerError,
         "older than its image needs",
@@ -103,17 +103,17 @@ SAID = [
     # Ports. docker/compose #3277; winboat-org/winboat #29.
     (
         (
-            "driver failed programming external connectivity on endpoint nginx (b05d13ec7f7c): Error "
-            "starting userland proxy: listen tcp4 0.0.0.0:80: bind: address already in use"
+            "driver failed programming external connectivity on endpoint nginx (b05d13ec7f7c): "
+            "Error starting userland proxy: listen tcp4 0.0.0.0:80: bind: address already in use"
         ),
         PortInUseError,
         "its port is taken",
     ),
     (
         (
-            "failed to set up container networking: driver failed programming external connectivity on "
-            "endpoint x (d5bda004c9be): failed to bind host port for 0.0.0.0:7148:172.18.0.2:7148/tcp: "
-            "address already in use"
+            "failed to set up container networking: driver failed programming external connectivity "
+            "on endpoint x (d5bda004c9be): failed to bind host port for "
+            "0.0.0.0:7148:172.18.0.2:7148/tcp: address already in use"
         ),
         PortInUseError,
         "its port is taken",
@@ -129,8 +129,8 @@ SAID = [
     # Disks and images. moby/moby #32811; docker/for-linux #1170; link-assistant/hive-mind #962.
     (
         (
-            "failed to register layer: Error processing tar file(exit status 1): write file : no space "
-            "left on device"
+            "failed to register layer: Error processing tar file(exit status 1): write file : no "
+            "space left on device"
         ),
         ContainerError,
         "disk of the Docker engine is full",
@@ -159,8 +159,8 @@ SAID = [
     ),
     (
         (
-            'Conflict. The container name "/gpuslice-assistants-chat-0" is already in use by container '
-            '"4c5f". You have to remove (or rename) that container to be able to reuse that name.'
+            'Conflict. The container name "/gpuslice-assistants-chat-0" is already in use by '
+            'container "4c5f". You have to remove (or rename) that container to be able to reuse that name.'
         ),
         ContainerError,
         "not ours",
