@@ -82,7 +82,7 @@ def tells(*files: str) -> None:
 
 def forks() -> None:
     """Start processes until no more are allowed, and say how many there were."""
-    children = []
+    children: list[int] = []
     with suppress(OSError):
         while len(children) < 1000:
             child = os.fork()

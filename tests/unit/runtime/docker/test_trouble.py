@@ -86,8 +86,9 @@ SAID = [
     ),
     (
         (
-            f"{HOOK_28}nvidia-container-cli: requirement error: unsatisfied condition: cuda>=12.4, please "
-            "update your driver to a newer version, or use an earlier cuda container: unknown."
+            f"{HOOK_28}nvidia-container-cli: requirement error: unsatisfied condition: cuda>=12.4, "
+            "please update your driver to a newer version, or use an earlier cuda container: "
+            "unknown."
         ),
         ContainerError,
         "older than its image needs",
@@ -111,8 +112,8 @@ SAID = [
     ),
     (
         (
-            "failed to set up container networking: driver failed programming external connectivity "
-            "on endpoint x (d5bda004c9be): failed to bind host port for "
+            "failed to set up container networking: driver failed programming external "
+            "connectivity on endpoint x (d5bda004c9be): failed to bind host port for "
             "0.0.0.0:7148:172.18.0.2:7148/tcp: address already in use"
         ),
         PortInUseError,
@@ -160,7 +161,8 @@ SAID = [
     (
         (
             'Conflict. The container name "/gpuslice-assistants-chat-0" is already in use by '
-            'container "4c5f". You have to remove (or rename) that container to be able to reuse that name.'
+            'container "4c5f". You have to remove (or rename) that container to be able to '
+            "reuse that name."
         ),
         ContainerError,
         "not ours",
