@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+from tools.docker_engine import answers
 
 from docker_images import TINY
 from gpuslice import simulator
@@ -250,7 +251,7 @@ def make_stand(tmp_path: Path) -> Iterator[MakeStand]:
         for process in stand.started:
             process.kill()
             process.communicate()
-        with suppress(ConnectionError):  # an engine that the test had stopped
+        if answers(Path(stand.engine.removeprefix("unix://"))):  # no engine, or a stopped one
             stand.remove_containers()
         for pid in stand.processes():
             with suppress(ProcessLookupError):
