@@ -148,7 +148,7 @@ class Stand:
             return
         with docker_client_of(self.engine) as client:
             label = f"{MACHINE}={self.machine.root.resolve()}"
-            yield client.containers.list(all=True, filters={"label": label})
+            yield client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
 
     def wait_for(self, true: Callable[[], bool], what: str) -> None:
         """Wait until something is so; fail after a minute."""
