@@ -41,10 +41,10 @@ benchmarks-planner: $(DEV_READY)  ## Try the planner against published methods: 
 	$(BIN)/python -m benchmarks.planner.suite $(OPTIONS)
 
 benchmarks-sizing: $(DEV_READY)  ## Hold sizing against real vLLM servers on a real card: OPTIONS='--program PATH --out FILE'
-	$(BIN)/python -m benchmarks.sizing $(OPTIONS)
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.sizing $(OPTIONS)
 
 benchmarks-throughput: $(DEV_READY)  ## Hold the throughput estimate against real vLLM servers: OPTIONS='--program PATH --out FILE'
-	$(BIN)/python -m benchmarks.throughput $(OPTIONS)
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.throughput $(OPTIONS)
 
 chaos: $(DEV_READY)  ## Let changes fail and die at every point there is: OPTIONS='--family a100 --scenario mixed'
 	$(BIN)/python -m benchmarks.chaos.suite $(OPTIONS)

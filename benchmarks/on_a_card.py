@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.random_models import Shape, write_model
+from benchmarks.random_models import Outline, write_model
 
 from gpuslice.engines.api import ServeRequest
 from gpuslice.engines.vllm import Vllm
@@ -29,10 +29,20 @@ from gpuslice.sizing.size import size_model
 
 CONTEXT_TOKENS, CONCURRENCY = 8192, 32
 STARTED_WITHIN_S = 300.0
+_DUMMY = ("--load-format", "dummy")
 
 
 class NotStartedError(Exception):
-    """A server ended, or did not answer in time; its message has the end of the log."""
+    """A server ended, or did not answer in time; its message has the end of the log.
+
+    Args:
+        what: What was seen.
+        log: The server's log.
+    """
+
+    def __init__(self, what: str, log: str) -> None:
+        super().__init__(f"{what}\n{log[-3000:]}")
+        self.log = log
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,26 +82,38 @@ class Started:
 
 
 @contextmanager
-def serving(shape: Shape, folder: Path, program: Program, *, eager: bool) -> Iterator[Started]:
+def serving(
+    outline: Outline,
+    folder: Path,
+    program: Program,
+    *,
+    eager: bool,
+    within_s: float = STARTED_WITHIN_S,
+) -> Iterator[Started]:
     """Start a server, yield it once it answers, and end it.
 
     Args:
-        shape: The model.
+        outline: The model.
         folder: An empty folder for the model, the log and the state.
         program: The vLLM.
         eager: Whether graphs are left out.
+        within_s: How long it may take to answer, seconds.
 
     Raises:
         NotStartedError: It ended, or did not answer in time.
     """
     model = folder / "model"
-    write_model(shape, model)
+    write_model(outline, model)
     sized = size_model(
-        str(model), engine="vllm", context_tokens=CONTEXT_TOKENS, concurrency=CONCURRENCY
+        str(model),
+        engine="vllm",
+        context_tokens=CONTEXT_TOKENS,
+        concurrency=CONCURRENCY,
+        arguments=outline.arguments,
     )
     request = ServeRequest(
         stack="sizing",
-        replica=ReplicaId(shape.name.lower().replace(".", "-"), 0),
+        replica=ReplicaId(outline.name.lower().replace(".", "-"), 0),
         source=str(model),
         slice_uuid="0",
         slice_memory_mib=_cuda_total_mib(program) or _card("memory.total"),
@@ -99,7 +121,7 @@ def serving(shape: Shape, folder: Path, program: Program, *, eager: bool) -> Ite
         port=free_port([]),
         context_tokens=CONTEXT_TOKENS,
         concurrency=CONCURRENCY,
-        args=("--load-format", "dummy", *(("--enforce-eager",) if eager else ())),
+        args=(*_DUMMY, *(("--enforce-eager",) if eager else ()), *outline.arguments),
         environment=(("PYTHONPATH", program.python_path),) if program.python_path else (),
         program=program.path,
     )
@@ -110,7 +132,7 @@ def serving(shape: Shape, folder: Path, program: Program, *, eager: bool) -> Ite
     server = runtime.start(launch)
     log = machine.log_dir / f"{launch.name}.log"
     try:
-        _await(runtime, launch, log, began)
+        _await(runtime, launch, log, began + within_s)
         yield Started(
             model=model,
             sized=sized,
@@ -124,11 +146,12 @@ def serving(shape: Shape, folder: Path, program: Program, *, eager: bool) -> Ite
         runtime.stop(server)
 
 
-def _await(runtime: ProcessRuntime, launch: Launch, log: Path, began: float) -> None:
-    while not ask(launch).ready:
-        if not runtime.list() or time.monotonic() - began > STARTED_WITHIN_S:
-            end = log.read_text(errors="replace")[-3000:]
-            raise NotStartedError(f"{launch.name} did not start:\n{end}")
+def _await(runtime: ProcessRuntime, launch: Launch, log: Path, until: float) -> None:
+    while not (answer := ask(launch)).ready:
+        if not runtime.list() or answer.refused or time.monotonic() > until:
+            raise NotStartedError(
+                f"{launch.name} did not start: {answer.said}", log.read_text(errors="replace")
+            )
         time.sleep(0.5)
 
 

@@ -8,11 +8,14 @@ numbers (``--load-format dummy``). Separate, because memory and speed are measur
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from gpuslice.sizing.tensors import Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,23 +68,57 @@ SHAPES = (
 """Sources: the config.json of each model at its publisher."""
 
 
-def write_model(shape: Shape, folder: Path) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outline:
+    """All that can be written of a model without its weights, and how it is started.
+
+    Attributes:
+        name: What it is called.
+        configuration: Its config.json.
+        tensors: Its tensors.
+        arguments: What vLLM is told beside what gpuslice tells it; sizing hears it as well.
+        eager: Whether graphs are left out.
+    """
+
+    name: str
+    configuration: dict[str, Any]
+    tensors: tuple[Tensor, ...]
+    arguments: tuple[str, ...] = ()
+    eager: bool = True
+
+
+def outline_of(shape: Shape) -> Outline:
+    """Write out a model that is told by its numbers."""
+    return Outline(
+        name=shape.name,
+        configuration=configuration(shape),
+        tensors=tuple(
+            Tensor(name=name, kind="BF16", shape=tuple(sizes), bytes=2 * math.prod(sizes))
+            for name, sizes in tensors(shape)
+        ),
+        eager=shape.eager,
+    )
+
+
+def write_model(model: Outline, folder: Path) -> None:
     """Write a model without weights: configuration, tensors' header, tokenizer."""
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps(configuration(shape)))
+    (folder / "config.json").write_text(json.dumps(model.configuration))
     header: dict[str, Any] = {}
     end = 0
-    for name, dimensions in tensors(shape):
-        size = 2
-        for dimension in dimensions:
-            size *= dimension
-        header[name] = {"dtype": "BF16", "shape": dimensions, "data_offsets": [end, end + size]}
-        end += size
+    for tensor in model.tensors:
+        offsets = [end, end + tensor.bytes]
+        header[tensor.name] = {
+            "dtype": tensor.kind,
+            "shape": list(tensor.shape),
+            "data_offsets": offsets,
+        }
+        end = offsets[1]
     text = json.dumps(header).encode()
     with (folder / "model.safetensors").open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         file.truncate(8 + len(text) + end)
-    _write_tokenizer(folder, shape.vocabulary)
+    _write_tokenizer(folder, model.configuration["vocab_size"])
 
 
 def configuration(shape: Shape) -> dict[str, Any]:
@@ -150,7 +187,8 @@ def tensors(shape: Shape) -> Iterator[tuple[str, list[int]]]:
 
 
 def _write_tokenizer(folder: Path, vocabulary: int) -> None:
-    words = {"<s>": 0, "</s>": 1, "<unk>": 2} | {f"w{n}": n for n in range(3, vocabulary)}
+    words = {"<s>": 0, "</s>": 1, "<unk>": 2} | {f"w{n}": n for n in range(3, vocabulary - 1)}
+    words["<|end|>"] = vocabulary - 1  # vLLM looks for it where a model may reason (gpt-oss)
     tokenizer: dict[str, Any] = {
         "version": "1.0",
         "truncation": None,

@@ -1,9 +1,11 @@
 """Start real vLLM servers on a whole card and compare what they took with what was predicted.
 
-    python -m benchmarks.sizing --program /path/to/vllm --out measured.json
+    PYTHONPATH=tests python -m benchmarks.sizing --program /path/to/vllm --out measured.json
 
 Needs an NVIDIA card that nothing else uses, and vLLM. No weights are needed, see `random_models`;
 how a server is started stands in `on_a_card`.
+
+A model that does not start is told with the end of its log, and left out.
 
 What a server needs is put together from what it logs and what the card shows: its weights, the KV
 cache of the load that was asked for, what it measured for one step, and what it takes beside its
@@ -15,27 +17,31 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks.kinds import KINDS, outline_of_kind
 from benchmarks.on_a_card import (
     CONCURRENCY,
-    CONTEXT_TOKENS,
+    STARTED_WITHIN_S,
     NotStartedError,
     Program,
     Started,
     serving,
 )
-from benchmarks.random_models import SHAPES, Shape
+from benchmarks.random_models import SHAPES, Outline, outline_of
 
-GIB = 1024
+from gpuslice.errors import GpusliceError
+
+GIB, MIB = 1024, 1024**2
 
 _LOGGED = {
     "weights_gib": r"Model loading took ([\d.]+) GiB",
     "available_gib": r"Available KV cache memory: ([\d.]+) GiB",
     "cache_tokens": r"GPU KV cache size: ([\d,]+) tokens",
-    "graphs_gib": r"Graph capturing finished in .*?took ([\d.]+) GiB",
+    "requests": r"Maximum concurrency for [\d,]+ tokens per request: ([\d.]+)x",
 }
 
 
@@ -48,8 +54,9 @@ class Measured:
         eager: Whether graphs were left out.
         weights_predicted: Weights, predicted.
         weights: Weights, as vLLM logs them.
-        cache_bytes_predicted: KV cache of one token, bytes, predicted.
-        cache_bytes: The same, from the cache's size and its tokens.
+        cache_predicted: KV cache and states of the load, predicted.
+        cache: The same, from the cache's size and how many full requests vLLM says it holds.
+        cache_tokens: Tokens that vLLM says its cache holds.
         need_predicted: Least memory of a slice for the load, predicted.
         need: What the server needs for it, measured.
         step: What vLLM measured for one step, within its share.
@@ -61,8 +68,9 @@ class Measured:
     eager: bool
     weights_predicted: float
     weights: float
-    cache_bytes_predicted: float
-    cache_bytes: float
+    cache_predicted: float
+    cache: float
+    cache_tokens: int
     need_predicted: int
     need: float
     step: float
@@ -71,47 +79,71 @@ class Measured:
 
 
 def main() -> None:
-    """Measure every shape that was asked for, and write a table as it goes on."""
+    """Measure every model that was asked for, and write a table as it goes on."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--program", required=True, help="path of vllm")
     parser.add_argument("--python-path", default="", help="PYTHONPATH of the server")
     parser.add_argument("--shape", action="append", help="only this one; may be repeated")
+    parser.add_argument("--within", type=float, default=STARTED_WITHIN_S,
+                        help="seconds that a server may take to answer")  # fmt: skip
+    parser.add_argument("--logs", type=Path, help="folder to keep the servers' logs in")
     parser.add_argument("--out", type=Path, required=True, help="where to write what was measured")
     asked = parser.parse_args()
     found: list[Measured] = []
-    print(HEAD)
-    for shape in SHAPES:
-        if asked.shape and shape.name not in asked.shape:
+    print(HEAD, flush=True)
+    for outline in (*map(outline_of, SHAPES), *map(outline_of_kind, KINDS)):
+        if asked.shape and outline.name not in asked.shape:
             continue
-        with tempfile.TemporaryDirectory() as folder:
-            program = Program(path=asked.program, python_path=asked.python_path)
-            try:
-                with serving(shape, Path(folder), program, eager=shape.eager) as started:
-                    found.append(measured(shape, started, eager=shape.eager))
-            except NotStartedError as error:
-                raise SystemExit(str(error)) from error
+        try:
+            found.append(_measure(outline, asked))
+        except (NotStartedError, GpusliceError) as error:
+            print(f"{outline.name}: {error}", file=sys.stderr, flush=True)
+            continue
         print(row(found[-1]), flush=True)
         asked.out.write_text(json.dumps([asdict(one) for one in found], indent=1))
+    if not found:
+        raise SystemExit("nothing was measured")
 
 
-def measured(shape: Shape, started: Started, *, eager: bool) -> Measured:
+def _measure(outline: Outline, asked: argparse.Namespace) -> Measured:
+    program = Program(path=asked.program, python_path=asked.python_path)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with serving(
+                outline, Path(folder), program, eager=outline.eager, within_s=asked.within
+            ) as started:
+                _keep(asked.logs, outline, started.log)
+                return measured(outline.name, started, eager=outline.eager)
+        except NotStartedError as error:
+            _keep(asked.logs, outline, error.log)
+            raise
+
+
+def _keep(logs: Path | None, outline: Outline, log: str) -> None:
+    if logs is not None:
+        logs.mkdir(parents=True, exist_ok=True)
+        (logs / f"{outline.name.replace(' ', '-')}.log").write_text(log)
+
+
+def measured(name: str, started: Started, *, eager: bool) -> Measured:
     """Put together what a server that has just started takes."""
     logged = {key: _last(pattern, started.log) for key, pattern in _LOGGED.items()}
     share = float(_last(r"'gpu_memory_utilization': ([\d.]+)", started.log) or 0)
     managed = share * started.request.slice_memory_mib
     weights, available = logged["weights_gib"] * GIB, logged["available_gib"] * GIB
-    token_mib = available / max(1.0, logged["cache_tokens"])
     # At rest the card shows less than a whole step takes, so what is beside may seem negative.
     step, beside = managed - weights - available, max(0.0, started.used_mib - managed)
-    cache = CONTEXT_TOKENS * CONCURRENCY * token_mib
+    # Full requests that fit, by vLLM's own account, whatever its blocks and groups hold.
+    cache = CONCURRENCY * available / max(1.0, logged["requests"])
     sized = started.sized
     return Measured(
-        shape=shape.name,
+        shape=name,
         eager=eager,
         weights_predicted=sum(p.memory_mib for p in sized.parts if p.name.startswith("weights")),
         weights=weights,
-        cache_bytes_predicted=sized.cache_bytes / CONTEXT_TOKENS,
-        cache_bytes=token_mib * 1024**2,
+        cache_predicted=sized.cache_bytes * CONCURRENCY / MIB,
+        cache=cache,
+        cache_tokens=int(logged["cache_tokens"]),
         need_predicted=sized.memory_mib,
         need=weights + cache + step + beside,
         step=step,
@@ -121,7 +153,7 @@ def measured(shape: Shape, started: Started, *, eager: bool) -> Measured:
 
 
 HEAD = (
-    "| shape | graphs | weights MiB: predicted, measured | KV bytes per token "
+    "| model | graphs | weights MiB: predicted, measured | cache MiB: predicted, measured "
     "| need MiB: predicted, measured | off | s to answer |\n|---|---|---|---|---|---|---|"
 )
 
@@ -132,7 +164,7 @@ def row(one: Measured) -> str:
     return (
         f"| {one.shape} | {'no' if one.eager else 'yes'} "
         f"| {one.weights_predicted:,.0f}, {one.weights:,.0f} "
-        f"| {one.cache_bytes_predicted:,.0f}, {one.cache_bytes:,.0f} "
+        f"| {one.cache_predicted:,.0f}, {one.cache:,.0f} "
         f"| {one.need_predicted:,}, {one.need:,.0f} | {off:+.1%} | {one.started_s:.0f} |"
     )
 

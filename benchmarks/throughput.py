@@ -1,6 +1,6 @@
 """Start real vLLM servers on a whole card and compare how fast they are with the estimate.
 
-    python -m benchmarks.throughput --program /path/to/vllm --board h200 --out measured.json
+    PYTHONPATH=tests python -m benchmarks.throughput --program VLLM --board h200 --out FILE
 
 Needs what `benchmarks.sizing` needs. Servers run as gpuslice starts them, with graphs, for 32
 requests of 8,192 tokens. Random weights cost as much time as true ones, except that a router may
@@ -24,7 +24,7 @@ from typing import Any
 
 from benchmarks.clients import NoAnswerError, Served
 from benchmarks.on_a_card import NotStartedError, Program, Started, serving
-from benchmarks.random_models import SHAPES, Shape
+from benchmarks.random_models import SHAPES, Shape, outline_of
 from benchmarks.sizing import measured
 from benchmarks.speed import HEAD, compare, row, time_points
 
@@ -64,7 +64,7 @@ def main() -> None:
 def _measure(shape: Shape, program: Program, key: str, *, eager: bool) -> dict[str, Any]:
     with (
         tempfile.TemporaryDirectory() as folder,
-        serving(shape, Path(folder), program, eager=eager) as started,
+        serving(outline_of(shape), Path(folder), program, eager=eager) as started,
     ):
         return told(shape, started, key, eager=eager)
 
@@ -89,7 +89,7 @@ def told(shape: Shape, started: Started, key: str, *, eager: bool) -> dict[str, 
         "work": asdict(work),
         "timed": [asdict(one) for one in timed],
         "compared": [asdict(one) for one in compared],
-        "memory": asdict(measured(shape, started, eager=eager)),
+        "memory": asdict(measured(shape.name, started, eager=eager)),
     }
 
 

@@ -1,12 +1,14 @@
 """A stand-in for the Hugging Face hub on loopback: files, ranges, refusals, and what was asked.
 
 Only what the hub's own library needs to read a model: HEAD and GET of
-``/OWNER/NAME/resolve/main/…`` with the headers the hub answers with. Point ``HF_ENDPOINT`` at
-`HubServer.url`.
+``/OWNER/NAME/resolve/REVISION/…`` with the headers the hub answers with, and the list of a model's
+files below ``/api/models``. Point ``HF_ENDPOINT`` at `HubServer.url`.
 """
 
 from __future__ import annotations
 
+import json
+import re
 import threading
 import zlib
 from collections.abc import Iterator
@@ -16,6 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 COMMIT = "0" * 40
+_FILE = re.compile(r"/(?P<name>.+)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
+_LIST = re.compile(r"/api/models/(?P<name>.+?)(/revision/(?P<revision>[^/]+))?")
 
 
 @dataclass(slots=True)
@@ -25,6 +29,8 @@ class HubServer:
     Attributes:
         url: Where it listens.
         files: Content by ``OWNER/NAME/FILE``.
+        revisions: Branches and tags that every model has; all hold the same files.
+        has_ranges: False for a mirror that sends whole files, whatever is asked for.
         refused: Status and error code of models that are not shown, by ``OWNER/NAME``.
         asked: Method, path and range of every request.
         sent: Bytes of content that left.
@@ -33,6 +39,8 @@ class HubServer:
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
+    revisions: set[str] = field(default_factory=lambda: {"main"})
+    has_ranges: bool = True
     refused: dict[str, tuple[int, str]] = field(default_factory=dict)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     sent: int = 0
@@ -57,18 +65,38 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(body=True)
 
     def _answer(self, *, body: bool) -> None:
-        hub, span = self.hub, self.headers.get("Range", "")
+        hub = self.hub
+        span = self.headers.get("Range", "") if hub.has_ranges else ""
         hub.asked.append((self.command, self.path, span))
-        name, _, file = self.path.lstrip("/").partition("/resolve/main/")
+        path = self.path.partition("?")[0]
+        if listed := _LIST.fullmatch(path):
+            name, file, revision = listed["name"], "", listed["revision"] or "main"
+        else:
+            asked = _FILE.fullmatch(path)
+            name, file, revision = asked.group("name", "file", "revision") if asked else ("",) * 3
         if file:
             hub.tokens.add(self.headers.get("Authorization", ""))
         if name in hub.refused:
             self._refuse(*hub.refused[name])
+        elif not any(key.startswith(f"{name}/") for key in hub.files):
+            self._refuse(404, "RepoNotFound")
+        elif revision not in hub.revisions:
+            self._refuse(404, "RevisionNotFound")
+        elif listed:
+            self._send(self._listing(name), "", body=body)
         elif f"{name}/{file}" not in hub.files:
-            known = any(key.startswith(f"{name}/") for key in hub.files)
-            self._refuse(404, "EntryNotFound" if known else "RepoNotFound")
+            self._refuse(404, "EntryNotFound")
         else:
             self._send(hub.files[f"{name}/{file}"], span, body=body)
+
+    def _listing(self, name: str) -> bytes:
+        files = {
+            key.removeprefix(f"{name}/"): len(content)
+            for key, content in self.hub.files.items()
+            if key.startswith(f"{name}/")
+        }
+        siblings = [{"rfilename": file, "size": size} for file, size in files.items()]
+        return json.dumps({"id": name, "sha": COMMIT, "siblings": siblings}).encode()
 
     def _refuse(self, status: int, code: str) -> None:
         self.send_response(status)

@@ -16,31 +16,25 @@ from gpuslice.agent.around import (
     hooks_around_undoing,
     make_up_for_hooks,
 )
-from gpuslice.agent.launches import images_of
+from gpuslice.agent.handing_back import hand_back
+from gpuslice.agent.handover import Steps, handover, steps_of
+from gpuslice.agent.launches import images_of, server_launches
+from gpuslice.agent.leaving import stop
 from gpuslice.agent.node import Node
-from gpuslice.agent.ports import lease_ports, metrics_port
+from gpuslice.agent.ports import moving_with_a_pinned_port
 from gpuslice.agent.preflight import check_before
+from gpuslice.agent.recording import record_during
 from gpuslice.agent.refusing import check_others
+from gpuslice.agent.replacing import Replacement, replaced_in_place, sitting_before
 from gpuslice.agent.supervisor import Supervisor
-from gpuslice.agent.waiting import Check, wait_until_ready
+from gpuslice.agent.waiting import Check
 from gpuslice.apply.record import Journal
 from gpuslice.apply.refusals import Refusal
-from gpuslice.apply.slices import Notebook, carry_out, undo
-from gpuslice.model.demand import ReplicaId
+from gpuslice.apply.slices import Notebook, note_all, undo
 from gpuslice.model.desired import Change, Hooks, Record
 from gpuslice.model.event import Event, EventKind, Report
-from gpuslice.model.gpu import Observed, Slice
-from gpuslice.model.plan import Owned
-from gpuslice.model.server import RunningServer
-from gpuslice.planner.ordering.steps import (
-    DestroySlice,
-    DisableMig,
-    EnableMig,
-    Step,
-    by_hand,
-    describe,
-    steps,
-)
+from gpuslice.model.gpu import Observed
+from gpuslice.planner.ordering.steps import DestroySlice, DisableMig, Step, by_hand, describe
 
 
 def bring_up(
@@ -52,7 +46,8 @@ def bring_up(
 ) -> None:
     """Carry out a plan and bring every server and the gateway up. Leaves the journal open.
 
-    Servers on slices that stay, and whose launch has not changed, are not touched.
+    Servers on slices that stay, and whose launch has not changed, are not touched. Those that move
+    answer until their new ones do, where the plan declares no pause.
 
     Args:
         supervisor: The machine.
@@ -68,19 +63,35 @@ def bring_up(
     before = node.read_record()
     check_before(node, before, change, allow)
     _fetch(node, change, report, check)
-    todo, stack = steps(change.plan), change.desired.stack
+    record, observed = record_during(before, change), node.driver.read()
+    uuids = {s.key: s.uuid for gpu in observed.gpus for s in gpu.slices if s.uuid}
+    sitting = sitting_before(supervisor, before, observed)
+    launches = server_launches(record, observed, node.host)
+    replaced = {launch.slice_uuid for launch in replaced_in_place(launches, sitting)}
+    acts = handover(
+        change.plan,
+        {key for key, uuid in uuids.items() if uuid in replaced},
+        moving_with_a_pinned_port(change.plan, change.desired, before),
+    )
+    todo, stack = steps_of(acts), change.desired.stack
     notebook = Notebook(node.store, before, allow=tuple(sorted(allow)), hooks=change.desired.hooks)
-    record = replace(_record(before, change), owned=_staying(before, change))
-    with hooks_around(notebook, todo, node.driver.read(), report, stack=stack):
+    replacement = Replacement(
+        supervisor=supervisor,
+        record=record,
+        notebook=notebook,
+        report=report,
+        check=check,
+        sitting=sitting,
+        uuids=uuids,
+    )
+    last = max((n for n, act in enumerate(acts, start=1) if isinstance(act, Steps)), default=0)
+    with hooks_around(notebook, todo, observed, report, stack=stack):
         supervisor.gateway.refresh(record)
-        _stop_leaving(supervisor, change, report)
         node.store.write_record(record)
-        created = carry_out(todo, node.driver, notebook, report, check, another=node.another_driver)
-        record = replace(record, owned=(*record.owned, *_owned(stack, created)))
-        node.store.write_record(record)
-        if todo:
-            node.runtime.slices_changed()
-    wait_until_ready(supervisor, record, report, check)
+        note_all(todo, node.driver, notebook)
+        replacement.do(acts[:last])
+    replacement.do(acts[last:])
+    replacement.settle()
 
 
 def _fetch(node: Node, change: Change, report: Report, check: Check) -> None:
@@ -124,7 +135,7 @@ def roll_back(supervisor: Supervisor, report: Report, allow: Collection[str] = (
     if journal is None:
         return False
     before = _of_this_boot(journal, node.driver.boot_id())
-    _stop_unwanted(supervisor, before, report)
+    hand_back(supervisor, before, report)
     node.runtime.sweep()
     finish = _finishing(node, before)
     with hooks_around_undoing(node, journal, report):
@@ -168,7 +179,7 @@ def take_down(
     stack = record.desired.stack if record.desired else ""
     hooks = record.desired.hooks if record.desired else Hooks()
     with hooks_around_going(node, hooks, going, report, stack):
-        _stop(supervisor, node.runtime.list(), report)
+        stop(supervisor, node.runtime.list(), report)
         node.runtime.sweep()
         node.machine.gateway_file.unlink(missing_ok=True)  # it holds keys
         if mig_off:  # so that a second run, when slices are forgotten, still knows which GPUs
@@ -210,59 +221,6 @@ def leaving(record: Record, observed: Observed, *, slices: bool, mig_off: bool) 
             and all(s in gone for s in gpu.slices)
         ]
     return tuple(steps_)
-
-
-def _record(before: Record, change: Change) -> Record:
-    replicas = tuple(seat.replica for seat in change.plan.seats)
-    held = {lease.replica: lease.port for lease in before.ports}
-    leases = lease_ports(change.desired, replicas, held)
-    taken = (change.desired.gateway.port,)
-    enabled = tuple(s.gpu_uuid for s in steps(change.plan) if isinstance(s, EnableMig))
-    return replace(
-        before,
-        desired=change.desired,
-        ports=leases,
-        gateway_metrics_port=metrics_port(before.gateway_metrics_port, leases, taken),
-        mig_enabled=tuple(sorted({*before.mig_enabled, *enabled})),
-    )
-
-
-def _staying(before: Record, change: Change) -> tuple[Owned, ...]:
-    """Say which slices stay ours: those the plan keeps, and those of other stacks of ours."""
-    stack = change.desired.stack
-    replicas = {seat.kept.key: seat.replica for seat in change.plan.seats if seat.kept}
-    kept = (
-        Owned(slice=s.key, stack=stack, replica=replicas.get(s.key))
-        for gpu in change.plan.gpus
-        for s in gpu.keep
-    )
-    return (*kept, *(owned for owned in before.owned if owned.stack != stack))
-
-
-def _owned(stack: str, created: Sequence[tuple[Slice, ReplicaId | None]]) -> tuple[Owned, ...]:
-    return tuple(Owned(slice=s.key, stack=stack, replica=replica) for s, replica in created)
-
-
-def _stop_leaving(supervisor: Supervisor, change: Change, report: Report) -> None:
-    """Stop the servers whose slice is about to go."""
-    going = {s.uuid for gpu in change.plan.gpus for s in gpu.destroy if s.uuid}
-    processes = supervisor.node.runtime.list()
-    _stop(supervisor, tuple(p for p in processes if p.slice_uuid in going), report)
-
-
-def _stop_unwanted(supervisor: Supervisor, record: Record, report: Report) -> None:
-    """Stop what does not belong to a record: before slices are undone, nothing may sit on them."""
-    wanted = {(launch.name, launch.config_hash) for launch in supervisor.wanted(record)}
-    processes = supervisor.node.runtime.list()
-    unwanted = tuple(p for p in processes if (p.name, p.config_hash) not in wanted)
-    _stop(supervisor, unwanted, report)
-
-
-def _stop(supervisor: Supervisor, processes: tuple[RunningServer, ...], report: Report) -> None:
-    if processes:
-        names = ", ".join(process.name for process in processes)
-        report(Event(kind=EventKind.STEP, text=f"stop {names}"))
-        supervisor.node.runtime.stop_all(processes)
 
 
 def _destroy_owned(

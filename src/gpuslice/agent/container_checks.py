@@ -7,12 +7,12 @@ judged by functions of values alone.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 
 from gpuslice.agent.launches import images_of
 from gpuslice.agent.node import Node
 from gpuslice.agent.places import SET_UP
+from gpuslice.agent.surroundings import machine_mib
 from gpuslice.engines.api import Place
 from gpuslice.engines.defects import defect_of
 from gpuslice.engines.images import OWN, USUAL, image_of, release_in
@@ -31,7 +31,6 @@ from gpuslice.runtime.docker.images import missing
 from gpuslice.runtime.docker.looking import architectures, names_taken
 
 _ALSO_RUNS = {"amd64": ("386",), "arm64": ("arm",)}
-_MIB = 1024 * 1024
 
 
 def check_containers(node: Node, change: Change) -> None:
@@ -65,21 +64,16 @@ def check_containers(node: Node, change: Change) -> None:
         raise trouble
 
 
-def machine_mib() -> int:
-    """Memory of this machine, MiB."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _MIB
-
-
-def check_memory(model: DesiredModel, machine_mib: int) -> None:
+def check_memory(model: DesiredModel, whole_mib: int) -> None:
     """Refuse a container that may take more memory than there is.
 
     Raises:
         StackError: It may.
     """
-    if model.host_memory_mib > machine_mib:
+    if model.host_memory_mib > whole_mib:
         raise StackError(
             f"{model.name}: `host_memory` is {model.host_memory_mib:,} MiB, and this machine has "
-            f"{machine_mib:,} MiB.",
+            f"{whole_mib:,} MiB.",
             hint="ask for less, or leave `host_memory:` out",
         )
 

@@ -177,13 +177,11 @@ def _read(entry: ModelEntry, folder: Path) -> _Asked:
     """Read a model, and hear what is asked of it, in `args` as well: as for its size."""
     from gpuslice.sizing.calibration import engines  # noqa: PLC0415 - most stacks need no estimate
     from gpuslice.sizing.rating import generates  # noqa: PLC0415 - as above
-    from gpuslice.sizing.size import estimate_of, load_of, read_model  # noqa: PLC0415 - as above
+    from gpuslice.sizing.size import estimate_of, read_asked  # noqa: PLC0415 - as above
 
     source, engine = resolve_source(entry.model or "", folder), entry.engine_name
     try:
-        model = read_model(source, engine)
-        load = load_of(
-            model,
+        model, load = read_asked(
             source,
             engine=engine,
             context_tokens=entry.context_tokens,

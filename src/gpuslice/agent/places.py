@@ -91,6 +91,7 @@ def choose_places(
         *((f"servers run as processes: {why}",) if why and preferred else ()),
         *((_BESIDE.format(host=facts.host),) if facts and docker and not _is_near(facts) else ()),
         *_notes(stack, runtimes, simulated=simulated),
+        *(_deaf(stack, runtimes) if docker and docker.network is Network.BRIDGE else ()),
     )
     return Places(runtimes=runtimes, docker=docker, notes=notes)
 
@@ -208,6 +209,14 @@ def _notes(stack: Stack, runtimes: Mapping[str, RuntimeName], *, simulated: bool
                 f"{name}: {image} computes on the CPU and leaves its slice idle; name an image "
                 "with a llama.cpp made for CUDA"
             )
+
+
+def _deaf(stack: Stack, runtimes: Mapping[str, RuntimeName]) -> Iterator[str]:
+    """Name servers that may listen where nobody reaches them: on the loopback of their own."""
+    for name, entry in stack.models.items():
+        heard = any("{host}" in part or "0.0.0.0" in part for part in entry.command)  # noqa: S104
+        if entry.command and runtimes[name] is RuntimeName.DOCKER and not heard:
+            yield f"{name}: in a container its server has to listen on {{host}}, not on loopback"
 
 
 def _floats(image: str) -> bool:

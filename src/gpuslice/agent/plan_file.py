@@ -8,7 +8,7 @@ once more when its turn comes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 from gpuslice.agent.node import Node
 from gpuslice.agent.prepare import check_launches
 from gpuslice.agent.proposal import Proposal
+from gpuslice.agent.restarts import restarts_of
 from gpuslice.agent.versioned_file import VersionedFile
 from gpuslice.errors import BadPlanError, PlanFileError, StateMovedError
 from gpuslice.model.demand import Demand, Rules
@@ -102,7 +103,7 @@ def propose(node: Node, content: PlanFile, path: Path) -> Proposal:
             hint=_ANEW,
             details=error.details[1:],
         ) from error
-    return Proposal(
+    proposal = Proposal(
         desired=desired,
         demands=content.demands,
         record=record,
@@ -110,6 +111,7 @@ def propose(node: Node, content: PlanFile, path: Path) -> Proposal:
         plan=plan,
         rules=content.rules,
     )
+    return replace(proposal, restarts=restarts_of(node, proposal))
 
 
 def _sort_sets(value: dict[str, Any]) -> None:

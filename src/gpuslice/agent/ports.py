@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from gpuslice.model.demand import ReplicaId
-from gpuslice.model.desired import Desired, PortLease
+from gpuslice.model.desired import Desired, PortLease, Record
+from gpuslice.model.plan import Fate, Plan
 from gpuslice.runtime.ports import free_port
 
 
@@ -50,6 +51,16 @@ def lease_ports(
             ports[replica] = free_port(promised)
             promised.add(ports[replica])
     return tuple(PortLease(replica=replica, port=ports[replica]) for replica in replicas)
+
+
+def moving_with_a_pinned_port(plan: Plan, desired: Desired, before: Record) -> frozenset[ReplicaId]:
+    """Find the replicas whose two servers cannot meet, though their slices could.
+
+    Both would listen on the one port that the stack file pins, so the old server leaves first.
+    """
+    moving = tuple(s.replica for s in plan.servers if s.fate is Fate.MOVES and not s.pause)
+    pinned = pinned_ports(desired, moving)
+    return frozenset(r for r, port in pinned.items() if before.port_of(r) == port)
 
 
 def metrics_port(before: int, leases: Sequence[PortLease], taken: Collection[int]) -> int:

@@ -15,6 +15,7 @@ from gpuslice.agent.node import Node
 from gpuslice.agent.places import Ask, Places, choose_places
 from gpuslice.agent.pricing import plan_prices
 from gpuslice.agent.proposal import PlanOptions, Prepared, Proposal, Tell
+from gpuslice.agent.restarts import restarts_of
 from gpuslice.agent.sight import leave_out_hidden, require_ours_in_sight
 from gpuslice.agent.surroundings import ModelFiles, files_of, settled
 from gpuslice.engines.api import Place, ServeRequest, Surroundings
@@ -78,7 +79,8 @@ def prepare(
     tell("reading the GPUs")
     observed, record = node.driver.survey(), node.read_record()
     require_ours_in_sight(record, observed)
-    return plan_on(observed, loaded, record, options, ask=ask, tell=tell)
+    made = plan_on(observed, loaded, record, options, ask=ask, tell=tell)
+    return replace(made, restarts=restarts_of(node, made))
 
 
 def check_file(loaded: LoadedStack, python: str) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gpuslice.model.demand import Demand, Rules
+from gpuslice.agent.handover import Act, handover
+from gpuslice.model.demand import Demand, ReplicaId, Rules
 from gpuslice.model.desired import Change, Desired, Record
 from gpuslice.model.gpu import Observed
 from gpuslice.model.plan import Owned, Plan
@@ -38,6 +39,19 @@ class PlanOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """A server that is replaced on its slice, or its port, and does not answer meanwhile.
+
+    Attributes:
+        replica: Whose server; None for the gateway.
+        why: What is no longer as it was, in words.
+    """
+
+    replica: ReplicaId | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
     """A plan with everything that is needed to show it and to carry it out.
 
@@ -49,6 +63,7 @@ class Proposal:
         plan: The checked answer.
         rules: What the plan keeps to, beside the demands.
         notes: What a person should know of how it was planned, in sentences.
+        restarts: Servers that stay on their slice and are replaced there, and the gateway.
         on_paper: True when the GPUs are those of a fleet file: nothing can be carried out there.
     """
 
@@ -59,7 +74,15 @@ class Proposal:
     plan: Plan
     rules: Rules = field(default_factory=Rules)
     notes: tuple[str, ...] = ()
+    restarts: tuple[Restart, ...] = ()
     on_paper: bool = False
+
+    @property
+    def acts(self) -> tuple[Act, ...]:
+        """What is done, one after the other: slices come and go, servers leave in between."""
+        restarting = {restart.replica for restart in self.restarts}
+        seats = (seat for seat in self.plan.seats if seat.replica in restarting)
+        return handover(self.plan, {seat.kept.key for seat in seats if seat.kept is not None})
 
     @property
     def change(self) -> Change:

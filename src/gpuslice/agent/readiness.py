@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from threading import Thread
 
-from gpuslice.model.server import Launch, RunningServer
+from gpuslice.model.server import Launch, RunningServer, ServerKey
 from gpuslice.runtime.ready import Answer, ask
 
 LOOK_FOR_S = 1.0
@@ -20,7 +20,7 @@ LOOK_FOR_S = 1.0
 
 
 class Readiness:
-    """What each process has answered, by name and pid: a new life has to answer anew.
+    """What each process has answered, by key and pid: a new life has to answer anew.
 
     Owned by the supervisor, which calls it from one thread at a time.
     """
@@ -28,37 +28,37 @@ class Readiness:
     def __init__(self, asks: Callable[[Launch], Answer] = ask) -> None:
         """Take how a server is asked; another way only in tests."""
         self._asks = asks
-        self._ready: dict[str, int] = {}
-        self._answers: dict[str, Answer] = {}
-        self._asking: dict[str, tuple[int, Future[Answer]]] = {}
+        self._ready: dict[ServerKey, int] = {}
+        self._answers: dict[ServerKey, Answer] = {}
+        self._asking: dict[ServerKey, tuple[int, Future[Answer]]] = {}
 
     @property
-    def ready(self) -> frozenset[str]:
-        """Names of the processes that have answered since they started."""
+    def ready(self) -> frozenset[ServerKey]:
+        """The processes that have answered since they started."""
         return frozenset(self._ready)
 
-    def answer_of(self, name: str) -> Answer | None:
+    def answer_of(self, key: ServerKey) -> Answer | None:
         """Return what a process answered last, or None where it has not been asked yet."""
-        return self._answers.get(name)
+        return self._answers.get(key)
 
     def look(self, processes: Sequence[RunningServer], wanted: Sequence[Launch]) -> None:
         """Ask every wanted process that is not ready, and collect what has been answered."""
-        pids = {process.name: process.pid for process in processes}
+        pids = {process.key: process.pid for process in processes}
         self._forget_ended(pids)
         for launch in wanted:
-            known = launch.name in self._ready or launch.name in self._asking
-            if launch.name in pids and not known:
-                self._asking[launch.name] = (pids[launch.name], self._begin(launch))
+            known = launch.key in self._ready or launch.key in self._asking
+            if launch.key in pids and not known:
+                self._asking[launch.key] = (pids[launch.key], self._begin(launch))
         wait([future for _, future in self._asking.values()], timeout=LOOK_FOR_S)
-        for name, (pid, future) in tuple(self._asking.items()):
+        for key, (pid, future) in tuple(self._asking.items()):
             if future.done():
-                del self._asking[name]
-                self._note(name, pid, future.result())
+                del self._asking[key]
+                self._note(key, pid, future.result())
 
-    def _note(self, name: str, pid: int, answer: Answer) -> None:
-        self._answers[name] = answer
+    def _note(self, key: ServerKey, pid: int, answer: Answer) -> None:
+        self._answers[key] = answer
         if answer.ready:
-            self._ready[name] = pid
+            self._ready[key] = pid
 
     def _begin(self, launch: Launch) -> Future[Answer]:
         future: Future[Answer] = Future()
@@ -66,10 +66,10 @@ class Readiness:
         Thread(target=_answer_into, args=(future, self._asks, launch), daemon=True).start()
         return future
 
-    def _forget_ended(self, pids: Mapping[str, int]) -> None:
-        self._ready = {n: pid for n, pid in self._ready.items() if pids.get(n) == pid}
-        self._answers = {n: answer for n, answer in self._answers.items() if n in pids}
-        self._asking = {n: a for n, a in self._asking.items() if pids.get(n) == a[0]}
+    def _forget_ended(self, pids: Mapping[ServerKey, int]) -> None:
+        self._ready = {k: pid for k, pid in self._ready.items() if pids.get(k) == pid}
+        self._answers = {k: answer for k, answer in self._answers.items() if k in pids}
+        self._asking = {k: a for k, a in self._asking.items() if pids.get(k) == a[0]}
 
 
 def _answer_into(future: Future[Answer], asks: Callable[[Launch], Answer], launch: Launch) -> None:

@@ -8,12 +8,13 @@ its workers) is a test with plain values.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from gpuslice.agent.turns import take_turns
 from gpuslice.gateway.client import Worker
 from gpuslice.gateway.sync import worker_changes
-from gpuslice.model.server import Launch, Role, RunningServer
+from gpuslice.model.server import Launch, Role, RunningServer, ServerKey
 
 FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 60.0
@@ -44,12 +45,12 @@ class Seen:
 
     Attributes:
         processes: Every live process of ours on this machine.
-        ready: Names of those that have answered since they started.
+        ready: Those that have answered since they started.
         workers: What the gateway knows, or None when it cannot be asked.
     """
 
     processes: tuple[RunningServer, ...]
-    ready: frozenset[str] = frozenset()
+    ready: frozenset[ServerKey] = frozenset()
     workers: tuple[Worker, ...] | None = None
 
 
@@ -85,32 +86,29 @@ Action = Stop | Start | Unregister | Register
 
 
 def reconcile(
-    wanted: Sequence[Launch], seen: Seen, attempts: Mapping[str, Attempts], now: float
+    wanted: Sequence[Launch], seen: Seen, attempts: Mapping[ServerKey, Attempts], now: float
 ) -> tuple[Action, ...]:
     """Say what leads from what runs to what should run.
 
     Args:
-        wanted: Every process that should run.
+        wanted: Every process that should run; two of one replica while it moves.
         seen: What runs.
-        attempts: Recent starts by process name; a process that keeps ending is started ever more
-            rarely.
+        attempts: Recent starts of each process; one that keeps ending is started ever more rarely.
         now: Unix time, seconds.
 
     Returns:
         What to do, in order: stops, starts, then changes at the gateway. Empty when all is well.
     """
-    by_name = {launch.name: launch for launch in wanted}
-    stops = tuple(Stop(process=p) for p in seen.processes if not _as_wanted(p, by_name))
-    alive = {p.name for p in seen.processes if _as_wanted(p, by_name)}
-    going = {stop.process.name for stop in stops}
+    by_key = {launch.key: launch for launch in wanted}
+    stops = tuple(Stop(process=p) for p in seen.processes if not _as_wanted(p, by_key))
+    alive = {p.key for p in seen.processes if _as_wanted(p, by_key)}
+    going = [stop.process for stop in stops]
     due = [
         launch
         for launch in wanted
-        if launch.name not in alive and launch.name not in going and _due(launch, attempts, now)
+        if launch.key not in alive and _room_for(launch, going) and _due(launch, attempts, now)
     ]
-    # One that is about to be stopped still has its memory, so nobody starts beside it.
-    turns = take_turns(due, wanted, alive | going, seen.ready - going)
-    starts = tuple(Start(launch=launch) for launch in turns)
+    starts = tuple(Start(launch=launch) for launch in _in_turn(due, wanted, alive, going, seen))
     return (*stops, *starts, *_gateway_actions(wanted, seen))
 
 
@@ -121,16 +119,44 @@ def attempt(before: Attempts | None, now: float) -> Attempts:
     return Attempts(count=before.count + 1, last_started_at=now)
 
 
-def _as_wanted(process: RunningServer, by_name: Mapping[str, Launch]) -> bool:
-    launch = by_name.get(process.name)
+def _as_wanted(process: RunningServer, by_key: Mapping[ServerKey, Launch]) -> bool:
+    launch = by_key.get(process.key)
     if process.headless:  # its leader is dead: what is left of it only holds the slice
         return False
     return launch is not None and launch.config_hash == process.config_hash
 
 
-def _due(launch: Launch, attempts: Mapping[str, Attempts], now: float) -> bool:
-    lately = attempts.get(launch.name)
+def _room_for(launch: Launch, going: Sequence[RunningServer]) -> bool:
+    """Tell whether nobody who is about to be stopped still has its name or its slice."""
+    return not any(
+        process.name == launch.name
+        or (process.slice_uuid and process.slice_uuid == launch.slice_uuid)
+        for process in going
+    )
+
+
+def _due(launch: Launch, attempts: Mapping[ServerKey, Attempts], now: float) -> bool:
+    lately = attempts.get(launch.key)
     return lately is None or now >= lately.next_at
+
+
+def _in_turn(
+    due: Sequence[Launch],
+    wanted: Sequence[Launch],
+    alive: AbstractSet[ServerKey],
+    going: Sequence[RunningServer],
+    seen: Seen,
+) -> tuple[Launch, ...]:
+    """Choose who starts now, where servers share a device.
+
+    One that is about to be stopped still has its memory, so nobody starts beside it. Turns are
+    taken by name; of two servers of one replica, both have to be ready.
+    """
+    stopping = {process.name for process in going}
+    starting = {launch.name for launch in wanted if launch.key in alive - seen.ready}
+    names = {name for name, _ in alive}
+    ready = {name for name, _ in seen.ready} - starting - stopping
+    return take_turns(due, wanted, names | stopping, ready)
 
 
 def _gateway_actions(wanted: Sequence[Launch], seen: Seen) -> tuple[Unregister | Register, ...]:
@@ -145,7 +171,7 @@ def _gateway_actions(wanted: Sequence[Launch], seen: Seen) -> tuple[Unregister |
     urls = {
         launch.url
         for launch in wanted
-        if launch.role is Role.SERVER and (launch.name in seen.ready or launch.url in known)
+        if launch.role is Role.SERVER and (launch.key in seen.ready or launch.url in known)
     }
     changes = worker_changes(seen.workers, urls)
     return (

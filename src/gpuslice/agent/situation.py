@@ -140,13 +140,13 @@ def _server_lines(
     processes: tuple[RunningServer, ...],
     agent: AgentStatus | None,
 ) -> Iterable[ServerLine]:
-    alive = {process.name: process for process in processes}
-    known = {p.name: p for p in agent.processes} if agent else {}
+    alive = {process.key: process for process in processes}
+    known = {(p.name, p.slice_uuid): p for p in agent.processes} if agent else {}
     places = {s.uuid: (gpu, s) for gpu in observed.gpus for s in gpu.slices if s.uuid}
     uses = {gpu.uuid: node.driver.read_use(gpu.uuid) for gpu in observed.gpus if gpu.slices}
     for launch in server_launches(record, observed, node.host):
         gpu, slice_ = places[launch.slice_uuid]
-        process = alive.get(launch.name)
+        process = alive.get(launch.key)
         yield ServerLine(
             launch=launch,
             process=process,
@@ -155,9 +155,9 @@ def _server_lines(
             use=uses[gpu.uuid].get(slice_.gpu_instance_id),
             ready=process is not None
             # The agent asks for a token; without one, good health is all that is known.
-            and (launch.name not in known or known[launch.name].ready)
+            and (launch.key not in known or known[launch.key].ready)
             and is_ready(launch.host, launch.port, launch.health_path),
-            restarts=known[launch.name].restarts if launch.name in known else 0,
+            restarts=known[launch.key].restarts if launch.key in known else 0,
         )
 
 

@@ -14,11 +14,13 @@ class ProcessStatus:
         name: As `gpuslice.model.server.Launch.name`.
         ready: True when it has answered since it started.
         restarts: Restarts since the agent started.
+        slice_uuid: The slice it sits on; tells two servers of one replica apart while it moves.
     """
 
     name: str
     ready: bool
     restarts: int
+    slice_uuid: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ from gpuslice.agent.status import ProcessStatus
 from gpuslice.engines.diagnosis import diagnose
 from gpuslice.errors import GatewayError, GpusliceError, RecordError
 from gpuslice.model.desired import Record
-from gpuslice.model.server import Launch, Role
+from gpuslice.model.server import Launch, Role, ServerKey
 from gpuslice.runtime.ready import Answer
 
 log = logging.getLogger(__name__)
@@ -51,9 +51,9 @@ class Supervisor:
         self.gateway = GatewayControl(node)
         self._clock = clock
         self._readiness = Readiness()
-        self._attempts: dict[str, Attempts] = {}
-        self._starts: dict[str, int] = {}
-        self._names: tuple[str, ...] = ()
+        self._attempts: dict[ServerKey, Attempts] = {}
+        self._starts: dict[ServerKey, int] = {}
+        self._wanted: tuple[ServerKey, ...] = ()
         self._complaints = Complaints(log)
 
     def wanted(self, record: Record) -> tuple[Launch, ...]:
@@ -66,19 +66,24 @@ class Supervisor:
     def look(self, wanted: Sequence[Launch]) -> Seen:
         """See what runs, what is ready, and what the gateway knows."""
         processes = self.node.runtime.list()
-        self._names = tuple(launch.name for launch in wanted)
+        self._wanted = tuple(launch.key for launch in wanted)
         self._readiness.look(processes, wanted)
         ready = self._readiness.ready
         gateway = next((p for p in processes if p.role is Role.GATEWAY), None)
         workers = None
-        if gateway is not None and gateway.name in ready:
+        if gateway is not None and gateway.key in ready:
             with suppress(GatewayError, RecordError):
                 workers = self.gateway.workers()
         return Seen(processes=processes, ready=ready, workers=workers)
 
-    def answer_of(self, name: str) -> Answer | None:
+    @property
+    def ready(self) -> frozenset[ServerKey]:
+        """The processes that have answered since they started, as last seen."""
+        return self._readiness.ready
+
+    def answer_of(self, key: ServerKey) -> Answer | None:
         """Return what a process answered last when it was asked whether it is ready."""
-        return self._readiness.answer_of(name)
+        return self._readiness.answer_of(key)
 
     def due(self, wanted: Sequence[Launch], seen: Seen) -> tuple[Action, ...]:
         """Say what has to be done now."""
@@ -104,10 +109,8 @@ class Supervisor:
         match action:
             case Start(launch=launch):
                 self._note_end(launch)
-                self._attempts[launch.name] = attempt(
-                    self._attempts.get(launch.name), self._clock()
-                )
-                self._starts[launch.name] = self._starts.get(launch.name, 0) + 1
+                self._attempts[launch.key] = attempt(self._attempts.get(launch.key), self._clock())
+                self._starts[launch.key] = self._starts.get(launch.key, 0) + 1
                 log.info("starting %s on port %d", launch.name, launch.port)
                 if launch.role is Role.GATEWAY:
                     self.gateway.write_settings(self.node.read_record())
@@ -126,7 +129,7 @@ class Supervisor:
 
     def _note_end(self, launch: Launch) -> None:
         """Write into the agent's log why a server that is started again had ended, if it tells."""
-        if launch.name not in self._starts:
+        if launch.key not in self._starts:
             return
         found = diagnose(self.node.runtime.tail(launch.name, lines=600))
         if found is not None:
@@ -137,17 +140,18 @@ class Supervisor:
         self._attempts.clear()
         self._starts.clear()
 
-    def started(self, name: str) -> bool:
+    def started(self, key: ServerKey) -> bool:
         """Tell whether a process was started since the counting began."""
-        return name in self._attempts
+        return key in self._attempts
 
     def statuses(self) -> tuple[ProcessStatus, ...]:
         """Say how each process is that was wanted when last looked; asks nobody anything."""
         return tuple(
             ProcessStatus(
-                name=name,
-                ready=name in self._readiness.ready,
-                restarts=max(0, self._starts.get(name, 1) - 1),
+                name=key[0],
+                slice_uuid=key[1],
+                ready=key in self._readiness.ready,
+                restarts=max(0, self._starts.get(key, 1) - 1),
             )
-            for name in self._names
+            for key in self._wanted
         )

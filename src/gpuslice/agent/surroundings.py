@@ -48,13 +48,17 @@ def settled(docker: DesiredDocker) -> DesiredDocker:
     says, a container may take nine tenths of the machine's, that one in trouble never takes the
     machine with it; on a simulated GPU it may take the memory of its slice, which that memory is.
     """
-    whole_mib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (1024 * 1024)
     return replace(
         docker,
         cache=str(hub_cache()),
         token=bool(hub_token()),
-        memory_mib=0 if docker.hand_in is HandIn.NONE else whole_mib * 9 // 10,
+        memory_mib=0 if docker.hand_in is HandIn.NONE else machine_mib() * 9 // 10,
     )
+
+
+def machine_mib() -> int:
+    """Memory of this machine, MiB."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // (1024 * 1024)
 
 
 def files_of(source: str, args: Iterable[str], cache: str) -> ModelFiles:

@@ -10,15 +10,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 
 from gpuslice.agent.reconcile import Seen, Unregister
 from gpuslice.agent.supervisor import Supervisor
 from gpuslice.engines.diagnosis import diagnose
 from gpuslice.engines.progress import stage
 from gpuslice.errors import GatewayError, GpusliceError, ServerExitedError, ServerTimeoutError
-from gpuslice.model.desired import Record
 from gpuslice.model.event import Event, EventKind, Report
-from gpuslice.model.server import Launch, Role
+from gpuslice.model.server import Launch, Role, ServerKey
 from gpuslice.runtime.downloads import Downloads
 from gpuslice.runtime.starting import inherited_environment
 
@@ -39,8 +39,22 @@ Check = Callable[[], None]
 """Called where a change may be stopped; raises `InterruptedChangeError` when it is to stop."""
 
 
-def wait_until_ready(supervisor: Supervisor, record: Record, report: Report, check: Check) -> None:
+def wait_until_ready(
+    supervisor: Supervisor,
+    wanted: Sequence[Launch],
+    report: Report,
+    check: Check,
+    *,
+    leaving: Sequence[Launch] = (),
+) -> None:
     """Start what is missing and wait until every model is served by the gateway.
+
+    Args:
+        supervisor: The machine.
+        wanted: What has to be ready, the gateway included.
+        report: Where progress goes.
+        check: Raises to stop the waiting.
+        leaving: Servers that go on as they are while they live; nobody waits for them.
 
     Raises:
         ServerExitedError: A server ended by itself; the error has its last log lines, and says why
@@ -48,26 +62,29 @@ def wait_until_ready(supervisor: Supervisor, record: Record, report: Report, che
         GatewayError: The gateway ended by itself or refused.
         ServerTimeoutError: Something was not ready in time, or answers nothing it is asked.
     """
-    wanted = supervisor.wanted(record)
-    _report_starts(supervisor, wanted, report)
+    known = _report_starts(supervisor, wanted, report)
     supervisor.start_counting_anew()
     began = time.monotonic()
     next_report_s = REPORT_EVERY_S
     silence, downloads = _Silence(), Downloads(inherited_environment(os.environ))
-    reported: set[str] = set()
-    refused: dict[str, float] = {}
-    while not _settled(supervisor, wanted, report, reported):
+    ready: set[ServerKey] = set()
+    refused: dict[ServerKey, float] = {}
+    while not _settled(supervisor, wanted, leaving, ready):
+        _report_ready(wanted, ready - known, report)
+        known |= ready
         check()
         waited_s = time.monotonic() - began
-        late = [launch for launch in wanted if launch.name not in reported]
-        waiting = [launch.name for launch in late]
+        waiting = [launch for launch in wanted if launch.key not in ready]
         _raise_if_refused(supervisor, waiting, refused, waited_s)
         if silence.lasts_s(waited_s) > READY_TIMEOUT_S or waited_s > LONGEST_S:
             raise _too_late(supervisor, waiting, waited_s)
         if waited_s >= next_report_s:
             next_report_s = waited_s + REPORT_EVERY_S
-            silence.note(_report_waiting(supervisor, late, downloads, waited_s, report), waited_s)
+            silence.note(
+                _report_waiting(supervisor, waiting, downloads, waited_s, report), waited_s
+            )
         time.sleep(LOOK_EVERY_S)
+    _report_ready(wanted, ready - known, report)
 
 
 class _Silence:
@@ -87,38 +104,60 @@ class _Silence:
         return waited_s - self._since_s
 
 
-def _report_starts(supervisor: Supervisor, wanted: Sequence[Launch], report: Report) -> None:
-    running = {process.name: process.config_hash for process in supervisor.node.runtime.list()}
+def _report_starts(
+    supervisor: Supervisor, wanted: Sequence[Launch], report: Report
+) -> set[ServerKey]:
+    """Say who is started; return those who are not, and known to be ready."""
+    running = {process.key: process.config_hash for process in supervisor.node.runtime.list()}
+    known = set()
     for launch in wanted:
-        if running.get(launch.name) != launch.config_hash:
-            text = f"start {launch.name}"
-            report(Event(kind=EventKind.STEP, text=text, by_hand=launch.by_hand))
-            for note in launch.notes:
-                report(Event(kind=EventKind.NOTE, text=note))
+        if running.get(launch.key) == launch.config_hash:
+            known |= {launch.key} & supervisor.ready
+            continue
+        text = f"start {launch.name}"
+        report(Event(kind=EventKind.STEP, text=text, by_hand=launch.by_hand))
+        for note in launch.notes:
+            report(Event(kind=EventKind.NOTE, text=note))
+    return known
+
+
+def _report_ready(wanted: Sequence[Launch], keys: AbstractSet[ServerKey], report: Report) -> None:
+    for launch in wanted:
+        if launch.key in keys:
+            report(Event(kind=EventKind.DONE, text=f"{launch.name} is ready on {launch.url}"))
 
 
 def _settled(
-    supervisor: Supervisor, wanted: Sequence[Launch], report: Report, reported: set[str]
+    supervisor: Supervisor,
+    wanted: Sequence[Launch],
+    leaving: Sequence[Launch],
+    ready: set[ServerKey],
 ) -> bool:
-    """Look and act once; tell whether every model answers through the gateway."""
-    seen = supervisor.look(wanted)
+    """Look and act once; tell whether every model answers through the gateway.
+
+    Args:
+        supervisor: The machine.
+        wanted: What has to be ready.
+        leaving: What is left alone while it lives, and neither waited for nor started again.
+        ready: Those of the wanted that have been ready; brought up to date here.
+    """
+    seen = supervisor.look((*wanted, *leaving))
     _raise_if_ended(supervisor, wanted, seen)
-    for action in supervisor.due(wanted, seen):
+    alive = {process.key for process in seen.processes if not process.headless}
+    left_alone = (launch for launch in leaving if launch.key in alive)
+    for action in supervisor.due((*wanted, *left_alone), seen):
         if not isinstance(action, Unregister):  # a change that fails wants its old servers back
             supervisor.act(action)
-    for launch in wanted:
-        if launch.name in seen.ready and launch.name not in reported:
-            reported.add(launch.name)
-            report(Event(kind=EventKind.DONE, text=f"{launch.name} is ready on {launch.url}"))
+    ready |= {launch.key for launch in wanted if launch.key in seen.ready}
     servers = {launch.url for launch in wanted if launch.role is Role.SERVER}
     serving = {worker.url for worker in seen.workers or () if worker.healthy}
-    return len(reported) == len(wanted) and servers <= serving
+    return len(ready) == len(wanted) and servers <= serving
 
 
 def _raise_if_ended(supervisor: Supervisor, wanted: Sequence[Launch], seen: Seen) -> None:
-    alive = {process.name for process in seen.processes}
+    alive = {process.key for process in seen.processes}
     for launch in wanted:
-        if supervisor.started(launch.name) and launch.name not in alive:
+        if supervisor.started(launch.key) and launch.key not in alive:
             raise _ended(launch, supervisor.node.runtime.tail(launch.name, lines=_READ_LINES))
 
 
@@ -135,7 +174,10 @@ def _ended(launch: Launch, tail: tuple[str, ...]) -> GpusliceError:
 
 
 def _raise_if_refused(
-    supervisor: Supervisor, waiting: Sequence[str], refused: dict[str, float], waited_s: float
+    supervisor: Supervisor,
+    waiting: Sequence[Launch],
+    refused: dict[ServerKey, float],
+    waited_s: float,
 ) -> None:
     """Give up on a server that is in good health and yet answers no question.
 
@@ -145,28 +187,28 @@ def _raise_if_refused(
         refused: Since when each has refused, in seconds of waiting; brought up to date here.
         waited_s: How long has been waited, seconds.
     """
-    for name in waiting:
-        answer = supervisor.answer_of(name)
+    for launch in waiting:
+        answer = supervisor.answer_of(launch.key)
         if answer is None or not answer.refused:
-            refused.pop(name, None)
-        elif waited_s - refused.setdefault(name, waited_s) >= REFUSED_TIMEOUT_S:
+            refused.pop(launch.key, None)
+        elif waited_s - refused.setdefault(launch.key, waited_s) >= REFUSED_TIMEOUT_S:
             raise ServerTimeoutError(
-                f"{name} has loaded but answers no request: {answer.said}.",
+                f"{launch.name} has loaded but answers no request: {answer.said}.",
                 hint="Mend the model or its args; `ready: health` takes it as it is.",
-                details=supervisor.node.runtime.tail(name, lines=_SHOWN_LINES),
+                details=supervisor.node.runtime.tail(launch.name, lines=_SHOWN_LINES),
             )
 
 
 def _report_waiting(
     supervisor: Supervisor,
-    late: Sequence[Launch],
+    waiting: Sequence[Launch],
     downloads: Downloads,
     waited_s: float,
     report: Report,
 ) -> tuple[tuple[str, str], ...]:
     """Say what each is busy with; return the last sign of life of each by its name."""
     signs = []
-    for launch in late:
+    for launch in waiting:
         tail, more = supervisor.node.runtime.tail(launch.name, lines=20), downloads.grown(launch)
         last = tail[-1] if tail else ""
         said = stage(tail) or last.strip()[:100]
@@ -179,17 +221,18 @@ def _report_waiting(
 
 
 def _too_late(
-    supervisor: Supervisor, waiting: Sequence[str], waited_s: float
+    supervisor: Supervisor, waiting: Sequence[Launch], waited_s: float
 ) -> ServerTimeoutError:
     details = []
-    for name in waiting:
-        tail = supervisor.node.runtime.tail(name, lines=_READ_LINES)
-        answer, found = supervisor.answer_of(name), diagnose(tail)
+    for launch in waiting:
+        name, tail = launch.name, supervisor.node.runtime.tail(launch.name, lines=_READ_LINES)
+        answer, found = supervisor.answer_of(launch.key), diagnose(tail)
         details += [f"{name}: {line}" for line in tail[-5:]]
         details += [f"{name}: {found.cause}. {found.remedy}"] if found else []
         details += [f"{name}: {answer.said}"] if answer and answer.said else []
+    names = ", ".join(launch.name for launch in waiting)
     return ServerTimeoutError(
-        f"{', '.join(waiting)} did not become ready within {waited_s / 60:.0f} minutes.",
+        f"{names} did not become ready within {waited_s / 60:.0f} minutes.",
         hint="Look at its log: gpuslice logs MODEL",
         details=tuple(details),
     )

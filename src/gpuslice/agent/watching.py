@@ -11,11 +11,11 @@ def watched_servers(node: Node) -> tuple[tuple[Watched, ...], str]:
     """Find the live servers with their counters, and the URL of the gateway's own."""
     record = node.read_record()
     launches = server_launches(record, node.driver.read(), node.host)
-    alive = {process.name: process for process in node.runtime.list()}
+    alive = {process.key: process for process in node.runtime.list()}
     watched = tuple(
-        Watched(server=alive[one.name], metrics_path=one.metrics_path, metrics=one.metrics)
+        Watched(server=alive[one.key], metrics_path=one.metrics_path, metrics=one.metrics)
         for one in launches
-        if one.name in alive
+        if one.key in alive
     )
     port = record.gateway_metrics_port
     return watched, f"http://127.0.0.1:{port}/metrics" if port and record.desired else ""

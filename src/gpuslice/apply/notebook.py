@@ -32,6 +32,11 @@ class Notebook:
         self.journal = Journal(before=before, **more)
         store.write_journal(self.journal)
 
+    @property
+    def begun(self) -> bool:
+        """True once the steps of the change are noted."""
+        return bool(self.journal.wanted)
+
     def begin(self, gpus: Iterable[Gpu], steps: Iterable[Step], boot_id: str) -> None:
         """Note how the GPUs are that will be touched, and all that is to be done to them."""
         was = tuple(

@@ -49,7 +49,27 @@ from gpuslice.planner.ordering.steps import (
     gpu_of,
 )
 
-__all__ = ["Notebook", "carry_out", "undo"]
+__all__ = ["Notebook", "carry_out", "note_all", "undo"]
+
+
+def note_all(steps: Sequence[Step], driver: Driver, notebook: Notebook) -> None:
+    """Give the journal every GPU that will be touched, as it is, and all that is to be done.
+
+    Whoever carries a change out in parts does so first; for one that is carried out at once,
+    `carry_out` does.
+
+    Args:
+        steps: All of the change; nothing is noted where there are none.
+        driver: Where the GPUs are read.
+        notebook: Of the change.
+
+    Raises:
+        GpuLostError: A GPU of the plan has fallen off the bus.
+    """
+    if steps:
+        observed = driver.read()
+        gpus = tuple(_present(observed, uuid) for uuid in lanes_of(steps))
+        notebook.begin(gpus, steps, driver.boot_id())
 
 
 def carry_out(
@@ -64,7 +84,8 @@ def carry_out(
     """Carry out the steps, each GPU's in order.
 
     Args:
-        steps: From the plan, each legal when its turn comes.
+        steps: From the plan, each legal when its turn comes; all of them, or some of those that
+            `note_all` has noted.
         driver: What they are carried out with.
         notebook: Where each step is noted before and after.
         report: Where progress goes; may be called from several threads.
@@ -81,12 +102,14 @@ def carry_out(
         GpuLostError: A GPU of the plan has fallen off the bus.
         DriverError: A step failed; the journal says how far it came.
     """
+    if not notebook.begun:
+        note_all(steps, driver, notebook)
     change = _Change(
         steps=steps, observed=driver.read(), notebook=notebook, report=report, check=check
     )
     lanes = lanes_of(steps)
-    gpus = tuple(_present(change.observed, uuid) for uuid in lanes)
-    notebook.begin(gpus, steps, driver.boot_id())
+    for uuid in lanes:
+        _present(change.observed, uuid, begun=bool(notebook.journal.entries))
     # A reset needs the GPU to itself, and every open driver of this process counts as a client.
     resets = Refusal.GPU_RESET in notebook.journal.allow
     if another is None or resets or len(lanes) <= 1:
@@ -102,11 +125,12 @@ def carry_out(
     return change.created()
 
 
-def _present(observed: Observed, uuid: str) -> Gpu:
+def _present(observed: Observed, uuid: str, *, begun: bool = False) -> Gpu:
     try:
         return observed.gpu(uuid)
     except KeyError as error:
-        message = f"GPU {uuid} is not there any more; nothing was changed."
+        message = f"GPU {uuid} is not there any more"
+        message += "." if begun else "; nothing was changed."
         raise GpuLostError(message, hint=CHECK_HARDWARE) from error
 
 

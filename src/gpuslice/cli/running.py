@@ -195,7 +195,7 @@ def _show_and_ask(proposal: Proposal, *, yes: bool) -> None:
 
     out().print(plan_view(proposal))
     _ = proposal.change  # raises when something found no slice: nothing is asked then
-    if yes or not (proposal.plan.changes or _is_new(proposal)):
+    if yes or not (proposal.plan.changes or proposal.restarts or _is_new(proposal)):
         return
     if not sys.stdin.isatty():
         message = "Standard input is no terminal: say --yes to go ahead without being asked."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +21,7 @@ Model = Annotated[
     typer.Argument(
         metavar="MODEL",
         help="A .gguf file, a folder with config.json and safetensors, or a name on the hub such "
-        "as Qwen/Qwen3-4B (of which only headers are read).",
+        "as Qwen/Qwen3-4B or unsloth/Qwen3-4B-GGUF:Q4_K_M (of which only headers are read).",
     ),
 ]
 Context = Annotated[
@@ -41,8 +41,8 @@ EngineOption = Annotated[
     typer.Option(
         "--engine",
         metavar="NAME",
-        help="vllm, sglang or llama.cpp; where it is left out, llama.cpp for a .gguf file and vllm "
-        "for the rest.",
+        help="vllm, sglang or llama.cpp; where it is left out, llama.cpp for .gguf files (also "
+        "names on the hub that end in -GGUF or choose a quantization) and vllm for the rest.",
     ),
 ]
 Cache = Annotated[
@@ -51,6 +51,21 @@ Cache = Annotated[
         "--cache",
         metavar="TYPE",
         help="Element type of the KV cache: f16 (also bf16), fp8, or for llama.cpp q8_0, q4_0.",
+    ),
+]
+Quantization = Annotated[
+    str,
+    typer.Option(
+        "--quantization",
+        metavar="METHOD",
+        help="Quantize weights that are stored unpacked while they are loaded, as the engine's "
+        "argument of this name does: fp8, bitsandbytes …",
+    ),
+]
+Revision = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME", help="Branch, tag or commit of a model on the hub; its main branch if none."
     ),
 ]
 Boards = Annotated[
@@ -63,7 +78,11 @@ Boards = Annotated[
 ]
 Adapters = Annotated[
     list[str] | None,
-    typer.Option("--adapter", metavar="FOLDER", help="Count this LoRA adapter; may be repeated."),
+    typer.Option(
+        "--adapter",
+        metavar="FOLDER",
+        help="Count this LoRA adapter, a folder or a name on the hub; may be repeated.",
+    ),
 ]
 Draft = Annotated[
     str,
@@ -99,6 +118,8 @@ def size(  # noqa: PLR0913 - one parameter for each option
     concurrency: Concurrency = 4,
     engine: EngineOption = "",
     cache: Cache = "f16",
+    quantization: Quantization = "",
+    revision: Revision = "",
     board: Boards = None,
     adapter: Adapters = None,
     draft: Draft = "",
@@ -113,33 +134,64 @@ def size(  # noqa: PLR0913 - one parameter for each option
     from gpuslice.cli.render.size import size_json, size_view
 
     boards = _known_boards(board)
-    chosen = engine or ("llama.cpp" if model.lower().endswith(".gguf") else "vllm")
+    chosen = engine or _engine_of(model)
     load = _load(context_tokens, concurrency, cache)
-    answer = _answer(model, chosen, load, adapter or [], draft, boards)
+    shape = _read(model, chosen, quantization, revision)
+    answer = _answer(model, chosen, shape, load, adapter or [], draft, boards)
     if as_json:
         print_json(size_json(answer))
     else:
         out().print(size_view(answer))
 
 
+def _engine_of(model: str) -> str:
+    """Choose by the name: files and repositories of GGUF are called so, whoever made them."""
+    called = model.lower()
+    return "llama.cpp" if called.endswith((".gguf", "-gguf")) or ":" in called else "vllm"
+
+
+def _read(source: str, engine: str, quantization: str, revision: str) -> ModelShape:
+    from gpuslice.sizing.on_the_fly import ON_THE_FLY
+    from gpuslice.sizing.size import read_model
+
+    if quantization and quantization not in ON_THE_FLY:
+        message = f"{quantization!r} is not done while loading; known are {', '.join(ON_THE_FLY)}."
+        raise typer.BadParameter(message, param_hint="--quantization")
+    return read_model(_resolved(source), engine, quantization=quantization, revision=revision)
+
+
 def _answer(
-    source: str, engine: str, load: Load, adapters: list[str], draft: str, boards: list[str]
+    source: str,
+    engine: str,
+    model: ModelShape,
+    load: Load,
+    adapters: list[str],
+    draft: str,
+    boards: list[str],
 ) -> Answer:
     from gpuslice.sizing.fitting import fit_boards
-    from gpuslice.sizing.size import estimate_of, read_model, size_shape, with_company
+    from gpuslice.sizing.size import estimate_of, size_shape, with_company
 
-    path = _resolved(source)
-    model = read_model(path, engine)
     size_shape(model, load, engine=engine, source=source)  # refuses what cannot be, before more
     load = with_company(load, adapters, draft, engine=engine, folder=Path.cwd())
     need = partial(estimate_of(engine), model)
+    in_fp8 = None
+    if model.in_fp8 is not None:
+        in_fp8 = partial(estimate_of(engine), replace(model, weights=model.in_fp8))
     return Answer(
         source=source,
         engine=engine,
         model=model,
         load=load,
         sized=need(load),
-        fittings=fit_boards(need, load, engine=engine, method=model.weights.method, boards=boards),
+        fittings=fit_boards(
+            need,
+            load,
+            engine=engine,
+            method=model.weights.method,
+            in_fp8=in_fp8,
+            boards=boards,
+        ),
     )
 
 

@@ -4,8 +4,10 @@ Separate because it is the seam to a foreign program: its JSON becomes our value
 way in which talking to it can fail becomes a `GatewayError`.
 
 Adding and removing are requests that smg carries out in the background; `list_workers` tells when.
-A server is listed once it has answered, and for about 5 seconds after it was removed. Its model's
-name is asked for once: a server of another model needs another port.
+A server is listed once it has answered, and for about 5 seconds after it was removed: not healthy,
+so that nothing new is sent to it, with the number of requests it still answers. Those are let end
+also when it is listed no more. Until then it cannot be added again. Its model's name is asked for
+once: a server of another model needs another port.
 
 Source: smg's README, "Worker management"; answers observed from smg 1.13.0.
 """
@@ -35,12 +37,14 @@ class Worker:
         url: Where the server answers.
         model: Name the gateway has learned from it, or "" before that.
         healthy: True when requests are sent to it.
+        load: Requests of the gateway that it is answering.
     """
 
     id: str
     url: str
     model: str
     healthy: bool
+    load: int = 0
 
 
 class GatewayClient:
@@ -100,7 +104,7 @@ class GatewayClient:
             connection.request(method, path, json.dumps(body) if body else None, headers)
             response = connection.getresponse()
             text = response.read().decode(errors="replace")
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise GatewayError(
                 f"the gateway on {self._host}:{self._port} does not answer: {error}",
                 hint="gpuslice logs gateway",
@@ -122,6 +126,7 @@ def _worker(entry: Any) -> Worker:
         url=entry["url"],
         model=entry.get("model_id") or "",
         healthy=bool(entry.get("is_healthy")),
+        load=int(entry.get("load") or 0),
     )
 
 
@@ -129,7 +134,7 @@ def _worker(entry: Any) -> Worker:
 def _understood(path: str) -> Iterator[None]:
     try:
         yield
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise GatewayError(
             f"the gateway's answer to {path} cannot be understood: {error!r}",
             hint="is something else listening on that port?",

@@ -10,6 +10,10 @@ from enum import StrEnum
 
 from gpuslice.model.demand import ReplicaId
 
+ServerKey = tuple[str, str]
+"""Which server is meant: its name, and the slice it sits on ("" for the gateway). While a replica
+moves, its old server and its new one have the same name and live on two slices."""
+
 
 class Role(StrEnum):
     """What a process of ours does."""
@@ -187,8 +191,13 @@ class Launch:
 
     @property
     def name(self) -> str:
-        """Name of the process, unique on a machine: ``gpuslice-assistants-chat-0``."""
+        """Name of the process, unique on a slice: ``gpuslice-assistants-chat-0``."""
         return process_name(self.stack, self.replica)
+
+    @property
+    def key(self) -> ServerKey:
+        """What tells it from every other server of the machine."""
+        return self.name, self.slice_uuid
 
     @property
     def url(self) -> str:
@@ -228,6 +237,11 @@ class RunningServer:
     config_hash: str = ""
     headless: bool = False
     container: str = ""
+
+    @property
+    def key(self) -> ServerKey:
+        """As `Launch.key`."""
+        return self.name, self.slice_uuid
 
 
 def process_name(stack: str, replica: ReplicaId | None) -> str:

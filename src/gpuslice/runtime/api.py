@@ -2,6 +2,18 @@
 
 One Protocol: processes, containers of a Docker engine, and both together. A runtime keeps no
 books. It finds its own servers again by a marker they carry, after a crash of anything.
+
+**Which server is meant.** A server is its name on its slice (`Launch.key`). While a replica moves,
+its old server answers on the old slice until the new one is ready on the new slice, so two servers
+of one name live side by side, with different slices, ports and configurations. A runtime has to
+
+- start the second one: `start` refuses only a name that is alive *on that slice*;
+- tell both in `list`, each with its own slice, and stop exactly the one it was given;
+- where the place itself knows names that have to be unique, as Docker does, make room for the new
+  one: what is told in `RunningServer.name` stays the name, whatever the container is called.
+
+Logs go by name: while two live, `tail` and `follow` tell of the one started last. What the error
+of a new server that ends shows has to be its own, however much the old one writes meanwhile.
 """
 
 from __future__ import annotations
@@ -21,14 +33,17 @@ class Runtime(Protocol):
 
         Raises:
             EngineMissingError: Its program is not installed.
-            RuntimeFailure: It could not be started.
+            RuntimeFailure: It could not be started, or its name is alive on its slice.
         """
 
     def list(self, stack: str | None = None) -> tuple[RunningServer, ...]:
         """Find every live process of ours on this machine, by name; of one stack if named."""
 
     def stop(self, server: RunningServer, *, grace_s: float = 10.0) -> None:
-        """Ask it to end, wait ``grace_s`` seconds, then kill its whole group. Gone when done."""
+        """Ask it to end, wait ``grace_s`` seconds, then kill its whole group. Gone when done.
+
+        One of the same name on another slice goes on.
+        """
 
     def stop_all(self, servers: tuple[RunningServer, ...], *, grace_s: float = 10.0) -> None:
         """Stop several side by side: all are asked first, then all are waited for."""

@@ -41,18 +41,10 @@ class Group:
     @property
     def server(self) -> RunningServer:
         """The group as the rest of the house sees it."""
-        marker, leader = self.marker, self.leader
-        return RunningServer(
-            name=marker.name,
-            stack=marker.stack,
-            role=marker.role,
-            replica=marker.replica,
+        leader = self.leader
+        return self.marker.identity.running(
             pid=leader.pid,
-            started_at=marker.started_at,
-            host=marker.host,
-            port=marker.port,
-            slice_uuid=marker.slice_uuid,
-            config_hash=marker.config_hash,
+            started_at=self.marker.started_at,
             headless=leader.pid != leader.session,
         )
 

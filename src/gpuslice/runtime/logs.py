@@ -96,6 +96,38 @@ class Logs:
             if not path.is_symlink() and _size(path) >= ROTATE_AT_BYTES:
                 _turn_over(path)
 
+    def set_aside(self, name: str) -> None:
+        """Begin a new log although a process writes to the old one, which goes on beside it.
+
+        That is for the short while in which two servers of one name live: the last lines of the
+        new one have to be its own.
+        """
+        path = self.file_of(name)
+        self.put_away(name)
+        if path.exists():
+            path.replace(_aside(path))
+
+    def has_set_aside(self, name: str) -> bool:
+        """Tell whether there is a log beside the log."""
+        return _aside(self.file_of(name)).exists()
+
+    def put_away(self, name: str) -> None:
+        """Make what was set aside the newest of the old logs: its writer has ended."""
+        path = self.file_of(name)
+        if self.has_set_aside(name):
+            _shift(path)
+            _aside(path).replace(_rotated(path, 1))
+
+    def take_back(self, name: str) -> None:
+        """Make what was set aside the log again: its writer has outlived the other one."""
+        path = self.file_of(name)
+        if not self.has_set_aside(name):
+            return
+        if path.exists():
+            _shift(path)
+            path.replace(_rotated(path, 1))
+        _aside(path).replace(path)
+
     def _follow(self, path: Path, position: int, is_alive: Callable[[], bool]) -> Iterator[str]:
         rest = b""
         alive = True
@@ -152,11 +184,20 @@ def printable(line: bytes) -> str:
     return _CONTROL.sub("", text.rpartition("\r")[2])
 
 
-def _turn_over(path: Path) -> None:
+def _shift(path: Path) -> None:
+    """Make room for a newest old log; the oldest goes."""
     for number in range(KEPT, 1, -1):
         older = _rotated(path, number - 1)
         if older.exists():
             older.replace(_rotated(path, number))
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.leaving.log")
+
+
+def _turn_over(path: Path) -> None:
+    _shift(path)
     _rotated(path, 1).unlink(missing_ok=True)  # a link that leads nowhere would be followed
     shutil.copy2(path, _rotated(path, 1), follow_symlinks=False)
     os.truncate(path, 0)

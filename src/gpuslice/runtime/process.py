@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterator
 from gpuslice.errors import RuntimeFailure
 from gpuslice.model.desired import DesiredDocker
 from gpuslice.model.machine import Machine
-from gpuslice.model.server import Launch, RunningServer
+from gpuslice.model.server import Launch, RunningServer, ServerKey
 from gpuslice.runtime.clock import Clock
 from gpuslice.runtime.finding import find_groups
 from gpuslice.runtime.logs import Logs
@@ -29,8 +29,8 @@ from gpuslice.runtime.starting import inherited_environment, spawn
 # How long the kernel may take to end what was killed; longer means a process stuck in a driver.
 _KILL_S = 10.0
 
-# Which lives of which names are meant: a name may have been started again meanwhile.
-Lives = frozenset[tuple[str, float]]
+# Which lives of which servers are meant: one may have been started again meanwhile.
+Lives = frozenset[tuple[ServerKey, float]]
 
 
 class ProcessRuntime:
@@ -49,11 +49,14 @@ class ProcessRuntime:
 
     def start(self, launch: Launch) -> RunningServer:
         """Start one process detached from us; see `Runtime.start`."""
-        alive = self._named(launch.name)
-        if alive is not None:
-            raise RuntimeFailure(
-                f"{launch.name} is running already, pid {alive.pid}", hint="stop it first"
-            )
+        namesakes = self._named(launch.name)
+        for alive in namesakes:
+            if alive.key == launch.key:
+                raise RuntimeFailure(
+                    f"{launch.name} is running already, pid {alive.pid}", hint="stop it first"
+                )
+        if namesakes:
+            self._logs.set_aside(launch.name)
         marker = marker_of(launch, started_at=self._clock.now())
         environment = inherited_environment(os.environ)
         environment |= dict(launch.environment) | write_marker(marker, self._root)
@@ -70,13 +73,13 @@ class ProcessRuntime:
         finally:
             os.close(log)
         self._children.append(pid)
-        return _running(launch, pid, marker.started_at)
+        return marker.identity.running(pid=pid, started_at=marker.started_at)
 
     def list(self, stack: str | None = None) -> tuple[RunningServer, ...]:
         """Find every live process of ours; see `Runtime.list`."""
         groups = find_groups(self._root)
         self._reap()
-        servers = {group.marker.name: group.server for group in groups}
+        servers = {group.server.key: group.server for group in groups}
         return tuple(s for s in servers.values() if stack is None or s.stack == stack)
 
     def stop(self, server: RunningServer, *, grace_s: float = 10.0) -> None:
@@ -89,10 +92,12 @@ class ProcessRuntime:
         Raises:
             RuntimeFailure: Something outlives being killed, as a process stuck in a driver does.
         """
-        lives = frozenset((server.name, server.started_at) for server in servers)
+        lives = frozenset((server.key, server.started_at) for server in servers)
         asked = self._signal(lives, signal.SIGTERM)
         if not self._wait_gone(lives, asked, timeout_s=grace_s):
             self._kill(lives, asked)
+        for server in servers:
+            self._sort_logs(server)
 
     def tail(self, name: str, *, lines: int = 20) -> tuple[str, ...]:
         """Read the last lines a process wrote; see `Runtime.tail`."""
@@ -100,7 +105,7 @@ class ProcessRuntime:
 
     def follow(self, name: str) -> Iterator[str]:
         """Yield lines as the process writes them; see `Runtime.follow`."""
-        return self._logs.follow(name, lambda: self._named(name) is not None)
+        return self._logs.follow(name, lambda: bool(self._named(name)))
 
     def rotate_logs(self) -> None:
         """Turn over logs that have grown too large; see `Runtime.rotate_logs`."""
@@ -117,8 +122,17 @@ class ProcessRuntime:
     def sweep(self) -> None:
         """Nothing to do: the kernel sweeps; see `Runtime.sweep`."""
 
-    def _named(self, name: str) -> RunningServer | None:
-        return next((server for server in self.list() if server.name == name), None)
+    def _named(self, name: str) -> tuple[RunningServer, ...]:
+        return tuple(server for server in self.list() if server.name == name)
+
+    def _sort_logs(self, gone: RunningServer) -> None:
+        """Leave one log where two servers of one name had two."""
+        if not self._logs.has_set_aside(gone.name):
+            return
+        if any(server.started_at < gone.started_at for server in self._named(gone.name)):
+            self._logs.take_back(gone.name)
+        else:
+            self._logs.put_away(gone.name)
 
     def _wait_gone(self, lives: Lives, known: set[ProcessId], *, timeout_s: float) -> bool:
         return any(not self._left(lives, known) for _ in self._clock.until(timeout_s))
@@ -150,7 +164,7 @@ class ProcessRuntime:
 
     def _members(self, lives: Lives) -> set[ProcessId]:
         groups = find_groups(self._root)
-        ours = (g for g in groups if (g.marker.name, g.marker.started_at) in lives)
+        ours = (g for g in groups if (g.server.key, g.marker.started_at) in lives)
         return {process for group in ours for process in group.members}
 
     def _reap(self) -> None:
@@ -162,18 +176,3 @@ def _reaped(pid: int) -> bool:
         return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:
         return True
-
-
-def _running(launch: Launch, pid: int, started_at: float) -> RunningServer:
-    return RunningServer(
-        name=launch.name,
-        stack=launch.stack,
-        role=launch.role,
-        replica=launch.replica,
-        pid=pid,
-        started_at=started_at,
-        host=launch.host,
-        port=launch.port,
-        slice_uuid=launch.slice_uuid,
-        config_hash=launch.config_hash,
-    )

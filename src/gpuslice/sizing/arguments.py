@@ -27,8 +27,12 @@ _ADAPTERS = ("--lora-modules", "--lora-paths")
 _DRAFT = ("--speculative-model", "--speculative-draft-model-path")
 _DRAFT_SETTINGS = ("--speculative-config",)
 _PREFIXES = "--enable-prefix-caching"
+_QUANTIZATION = ("--quantization", "-q")
+_REVISION = ("--revision",)
 _STRETCHED = ("--hf-overrides", "--rope-scaling", "--json-model-override-args")
+_SHORT = frozenset({"-q"})
 _NUMBER = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[kKmM]?)")
+_UNCHUNKED = 16_384  # SGLang's --max-prefill-tokens, where it is not given
 _UNITS = {"": 1, "k": 1000, "K": 1024, "m": 1000**2, "M": 1024**2}
 
 
@@ -41,12 +45,17 @@ class Asked:
         adapters: Sources of LoRA adapters, as written.
         draft: Source of the draft model, as written; "" for none.
         stretched: True where the arguments change how long a context the model takes.
+        quantization: What the weights are quantized to while they are loaded, as written; "" for
+            not.
+        revision: Branch, tag or commit of a model on the hub; "" for its main branch.
     """
 
     load: Load
     adapters: tuple[str, ...] = ()
     draft: str = ""
     stretched: bool = False
+    quantization: str = ""
+    revision: str = ""
 
 
 def asked_with(load: Load, arguments: Sequence[str]) -> Asked:
@@ -58,11 +67,12 @@ def asked_with(load: Load, arguments: Sequence[str]) -> Asked:
     """
     given = dict(_flags(arguments))
     cache = _first(given, _CACHE)
+    context = _number(_first(given, _CONTEXT), load.context_tokens)
     changed = replace(
         load,
-        context_tokens=_number(_first(given, _CONTEXT)) or load.context_tokens,
-        concurrency=_number(_first(given, _REQUESTS)) or load.concurrency,
-        step_tokens=_number(_first(given, _STEP)) or load.step_tokens,
+        context_tokens=context,
+        concurrency=_number(_first(given, _REQUESTS), load.concurrency),
+        step_tokens=_step_tokens(_first(given, _STEP), context, load.step_tokens),
         fraction=_share(_first(given, _SHARE)) or load.fraction,
         cache=CacheType.FP8 if cache.startswith("fp8") else load.cache,
         states=2 if _PREFIXES in given else load.states,
@@ -72,6 +82,8 @@ def asked_with(load: Load, arguments: Sequence[str]) -> Asked:
         adapters=tuple(_adapters(given)),
         draft=_draft(given),
         stretched=any(flag in given for flag in _STRETCHED),
+        quantization=_first(given, _QUANTIZATION),
+        revision=_first(given, _REVISION),
     )
 
 
@@ -79,7 +91,7 @@ def _flags(arguments: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Pair each flag with the values behind it, up to the next flag."""
     flag, values = "", list[str]()
     for argument in arguments:
-        if not argument.startswith("--"):
+        if not argument.startswith("--") and argument not in _SHORT:
             values.append(argument)
             continue
         if flag:
@@ -94,10 +106,17 @@ def _first(given: dict[str, tuple[str, ...]], flags: Sequence[str]) -> str:
     return next((given[flag][0] for flag in flags if given.get(flag)), "")
 
 
-def _number(text: str) -> int:
-    """Read a count as vLLM does: ``8192``, ``8k`` (thousands), ``8K`` (1,024s); 0 for none."""
+def _number(text: str, otherwise: int) -> int:
+    """Read a count as vLLM does: ``8192``, ``8k`` (thousands), ``8K`` (1,024s)."""
     found = _NUMBER.fullmatch(text)
-    return int(float(found["number"]) * _UNITS[found["unit"]]) if found else 0
+    return int(float(found["number"]) * _UNITS[found["unit"]]) if found else otherwise
+
+
+def _step_tokens(text: str, context_tokens: int, otherwise: int) -> int:
+    """Read the tokens of a step; SGLang's -1 reads every prompt in one, several up to 16,384."""
+    if text == "-1":
+        return max(context_tokens, _UNCHUNKED)
+    return _number(text, otherwise)
 
 
 def _share(text: str) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gpuslice.errors import SizingError
 
-HINT = "say `slice:` or `memory:` for this model"
+HINT = "in a stack file say `slice:` or `memory:` for this model"
 
 _LARGEST = 1024**3  # no width, count or context is larger
 

@@ -34,9 +34,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gpuslice.sizing.architecture import Architecture, CacheType, Keeps, Layers
+from gpuslice.sizing.on_the_fly import held_at_once
 from gpuslice.sizing.shape import Load, ModelShape
 from gpuslice.sizing.weights import Weights
 
@@ -143,7 +145,26 @@ def estimate_sglang(model: ModelShape, load: Load) -> Sized:
     least = max(told, activations.memory_mib + VLLM_BESIDE_MIB)
     rule = f"activations ({activations.rule}), CUDA context and graphs, outside the fraction"
     managed = (*_loaded_parts(model.weights), *_beside_parts(load), cache)
-    return _managed("SGLang", managed, load, one, (least, rule))
+    sized = _managed("SGLang", managed, load, one, (least, rule))
+    return _with_room_to_load(sized, model.weights)
+
+
+def _with_room_to_load(sized: Sized, weights: Weights) -> Sized:
+    """Ask for a slice that holds the stored weights, where all are loaded before one is packed."""
+    if not held_at_once("sglang", weights.quantization):
+        return sized
+    missing = _mib(weights.stored_bytes) + VLLM_BESIDE_MIB - sized.memory_mib
+    if missing <= 0:
+        return sized
+    last = sized.parts[-1]
+    rule = f"{last.rule}; {_mib(weights.stored_bytes):,} MiB before SGLang quantizes them"
+    wider = replace(last, memory_mib=last.memory_mib + missing, rule=rule)
+    return _sized(
+        (*sized.parts[:-1], wider),
+        cache_bytes=sized.cache_bytes,
+        fraction=sized.fraction,
+        beside_mib=sized.beside_mib,
+    )
 
 
 def _managed(
@@ -169,19 +190,29 @@ def vllm_step_tokens(context_tokens: int, concurrency: int) -> int:
 
 
 def _stored_parts(weights: Weights) -> tuple[Part, ...]:
-    return _weight_parts([(part.kind, part.bytes) for part in weights.parts], _STORED)
+    return _weight_parts([(part.kind, part.bytes, _STORED) for part in weights.parts])
 
 
 def _loaded_parts(weights: Weights) -> tuple[Part, ...]:
     """Weights as vLLM and SGLang hold them, which is not always as they are stored."""
-    changed = {"fp32": -weights.halved_bytes, "MXFP4": weights.padded_bytes}
-    rule = _STORED
-    if weights.halved_bytes:
-        rule += ", but matrices of 32 bits in 16, as vLLM holds them"
-    if weights.padded_bytes:
-        rule += ", experts padded to 256 for their kernels"
-    rows = [(part.kind, part.bytes + changed.get(part.kind, 0)) for part in weights.parts]
-    return _weight_parts(rows, rule)
+    return _weight_parts([_loaded(weights, part.kind, part.bytes) for part in weights.parts])
+
+
+def _loaded(weights: Weights, kind: str, size: int) -> tuple[str, int, str]:
+    if weights.quantization and kind.startswith(("fp8", "bitsandbytes")):
+        before = _mib(weights.stored_bytes)
+        rule = (
+            f"linear layers, quantized while loading, with scales; all weights took {before:,} "
+            "MiB before"
+        )
+        return kind, size, rule
+    if kind == "fp32" and weights.halved_bytes:
+        rule = f"{_STORED}, but matrices of 32 bits in 16, as vLLM holds them"
+        return kind, size - weights.halved_bytes, rule
+    if kind == "MXFP4" and weights.padded_bytes:
+        rule = f"{_STORED}, but experts padded to 256 for their kernels"
+        return kind, size + weights.padded_bytes, rule
+    return kind, size, _STORED
 
 
 def _grouped_cache(model: ModelShape, load: Load, step: int) -> tuple[Part, int]:
@@ -259,16 +290,16 @@ def _state_block(layers: list[Layers], cache: CacheType) -> int:
     return _rounded(math.ceil(state / a_token), _VLLM_BLOCK) if state and a_token else 0
 
 
-def _weight_parts(rows: list[tuple[str, int]], rule: str) -> tuple[Part, ...]:
-    """Give each type of weights a line; small ones share the last."""
+def _weight_parts(rows: Sequence[tuple[str, int, str]]) -> tuple[Part, ...]:
+    """Give each type of weights (bytes, rule) a line; small ones share the first."""
     if not rows:
         return (Part(name="weights", memory_mib=0),)
-    large = [row for row in rows if row[1] >= MIB] or rows[:1]
-    rest = sum(size for _, size in rows) - sum(size for _, size in large)
-    first, *others = ((kind, size) for kind, size in large)
-    lines = [(first[0], first[1] + rest), *others]
+    first, *others = [row for row in rows if row[1] >= MIB] or rows[:1]
+    rest = sum(size for _, size, _ in rows) - sum(size for _, size, _ in (first, *others))
+    lines = [(first[0], first[1] + rest, first[2]), *others]
     return tuple(
-        Part(name=f"weights, {kind}", memory_mib=_mib(size), rule=rule) for kind, size in lines
+        Part(name=f"weights, {kind}", memory_mib=_mib(size), rule=rule)
+        for kind, size, rule in lines
     )
 
 
@@ -280,7 +311,8 @@ def _beside_parts(load: Load) -> tuple[Part, ...]:
 
 def _kv_part(architecture: Architecture, load: Load, one: int, context: int) -> Part:
     asked = f"{load.concurrency:,} × {load.context_tokens:,} tokens"
-    called = "KV cache" if architecture.bytes_per_token() else "state"
+    only_states = architecture.layers and not architecture.bytes_per_token()
+    called = "state" if only_states else "KV cache"
     rule = (
         f"{architecture.bytes_per_token(load.cache):,} bytes a token ({load.cache}) over "
         f"{_layers_text(architecture)}, contexts rounded up to {context:,}"

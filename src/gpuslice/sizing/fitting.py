@@ -49,7 +49,7 @@ class Fitting:
         requests: How many requests with a full context it could hold at once.
         smaller: The next smaller profile; None where there is none.
         instead: What one would have to give up there, each alone: ``context 4,096``, ``an fp8
-            cache``, ``1 request at a time``; empty where nothing helps.
+            cache``, ``fp8 weights``, ``1 request at a time``; empty where nothing helps.
         remark: What this board does with the model's quantization, or "".
     """
 
@@ -63,7 +63,13 @@ class Fitting:
 
 
 def fit_boards(
-    need: Need, load: Load, *, engine: str, method: str = "", boards: Sequence[str] = ()
+    need: Need,
+    load: Load,
+    *,
+    engine: str,
+    method: str = "",
+    in_fp8: Need | None = None,
+    boards: Sequence[str] = (),
 ) -> tuple[Fitting, ...]:
     """Say for each board which slice holds a model.
 
@@ -72,21 +78,33 @@ def fit_boards(
         load: What is asked of it.
         engine: Who serves it, for the cache types it knows.
         method: How its weights are packed, as `quantization_of` says.
+        in_fp8: What it would need with its weights in fp8; None where that is no choice.
         boards: Keys of the boards to look at; all that can be sliced where none is named.
     """
     known = [board for board in load_boards() if board.has_mig]
     chosen = [board for board in known if not boards or {board.key, *board.aliases} & {*boards}]
-    return tuple(fit_board(board, need, load, engine=engine, method=method) for board in chosen)
+    return tuple(
+        fit_board(board, need, load, engine=engine, method=method, in_fp8=in_fp8)
+        for board in chosen
+    )
 
 
-def fit_board(board: Board, need: Need, load: Load, *, engine: str, method: str = "") -> Fitting:
+def fit_board(
+    board: Board,
+    need: Need,
+    load: Load,
+    *,
+    engine: str,
+    method: str = "",
+    in_fp8: Need | None = None,
+) -> Fitting:
     """Say which slice of one board holds a model; see `Fitting`."""
     sized = need(load)
     profiles = _profiles(board)
     holding = [profile for profile in profiles if profile.memory_mib >= sized.memory_mib]
     too_small = [profile for profile in profiles if profile.memory_mib < sized.memory_mib]
     smaller = too_small[-1] if too_small else None
-    instead = tuple(_instead(smaller.memory_mib, need, load, engine)) if smaller else ()
+    instead = _all_instead(smaller, need, load, engine, in_fp8) if smaller else ()
     remark = quantization_remark(method, board.architecture)
     below = _choice(smaller) if smaller else None
     if not holding:
@@ -122,8 +140,8 @@ def quantization_remark(method: str, generation: Generation) -> str:
         return "NVFP4 arithmetic begins with Blackwell: weights stay packed, computed in 16 bits"
     if method in {"fp8", "fbgemm_fp8"} and generation is Generation.AMPERE:
         return "no fp8 arithmetic on Ampere: weights stay in fp8, computed in 16 bits"
-    if method == "mxfp4" and generation is Generation.AMPERE:
-        return "no MXFP4 arithmetic on Ampere: weights stay packed, computed in 16 bits"
+    if method == "mxfp4" and generation is not Generation.BLACKWELL:
+        return "MXFP4 arithmetic begins with Blackwell: weights stay packed, computed in 16 bits"
     return ""
 
 
@@ -146,6 +164,16 @@ def _requests(memory_mib: int, need: Need, load: Load) -> int:
         return need(replace(load, concurrency=count)).memory_mib <= memory_mib
 
     return _largest(fits, load.concurrency, _MOST_REQUESTS)
+
+
+def _all_instead(
+    profile: Profile, need: Need, load: Load, engine: str, in_fp8: Need | None
+) -> tuple[str, ...]:
+    """List what would make a model fit a profile; smaller weights last, for they cost accuracy."""
+    ways = tuple(_instead(profile.memory_mib, need, load, engine))
+    if in_fp8 is None or in_fp8(load).memory_mib > profile.memory_mib:
+        return ways
+    return (*ways, "fp8 weights")
 
 
 def _instead(memory_mib: int, need: Need, load: Load, engine: str) -> Iterator[str]:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpuslice.errors import SizingError
-from gpuslice.sizing.opening import open_at_once
+from gpuslice.sizing.opening import LFS_HINT, LFS_POINTER, open_at_once
 
 Value = int | float | bool | str | tuple[int, ...]
 
@@ -101,6 +101,10 @@ class GgufHeader:
         return sum(tensor.bytes for tensor in self.tensors)
 
 
+class HeaderGoesOn(Exception):  # noqa: N818 - not an error: a question for more
+    """The header is longer than the beginning of the file that was given."""
+
+
 def read_gguf(path: Path) -> GgufHeader:
     """Read the header of a GGUF file.
 
@@ -112,19 +116,39 @@ def read_gguf(path: Path) -> GgufHeader:
             open(path, "rb", opener=open_at_once) as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
         ):
-            return _Reader(path, data).header()
-    except (OSError, ValueError) as error:  # ValueError: an empty file cannot be mapped
-        raise SizingError(
-            f"{path} cannot be read as a GGUF file: {error}", hint="fetch the file again"
-        ) from error
+            return _Reader(str(path), data, len(data)).header()
+    except FileNotFoundError as error:
+        hint = "check the path; a file of the hub is written owner/name:Q4_K_M"
+        raise SizingError(f"there is no file {path}", hint=hint) from error
+    except ValueError as error:  # an empty file cannot be mapped
+        raise SizingError(f"{path} is empty", hint="fetch the file again") from error
+    except OSError as error:
+        text = f"{path} cannot be read: {error.strerror}"
+        raise SizingError(text, hint="check the file and who may read it") from error
+
+
+def gguf_header(beginning: bytes, size: int, source: str) -> GgufHeader:
+    """Read a header from the beginning of a file that lies elsewhere.
+
+    Args:
+        beginning: The first bytes of the file.
+        size: What the whole file takes, bytes.
+        source: Where it lies, for messages.
+
+    Raises:
+        HeaderGoesOn: More of the file is needed.
+        SizingError: As for `read_gguf`.
+    """
+    return _Reader(source, beginning, size).header()
 
 
 class _Reader:
-    """Walks through one header; owned by `read_gguf` and gone with it."""
+    """Walks through one header; owned by the function that made it and gone with it."""
 
-    def __init__(self, path: Path, data: mmap.mmap) -> None:
-        self._path = path
+    def __init__(self, source: str, data: bytes | mmap.mmap, size: int) -> None:
+        self._source = source
         self._data = data
+        self._size = size
         self._at = 0
         self._strings = 0
 
@@ -145,6 +169,9 @@ class _Reader:
         return GgufHeader(version=version, metadata=metadata, lengths=lengths, tensors=tensors)
 
     def _version(self) -> int:
+        self._need(4)
+        if self._data[: len(LFS_POINTER)] == LFS_POINTER:
+            raise self._broken("only stands for a file that git-lfs has to fetch", hint=LFS_HINT)
         if self._data[:4] != _MAGIC:
             raise self._broken("does not start with 'GGUF'", hint="is it a GGUF file at all?")
         self._at = 4
@@ -173,7 +200,7 @@ class _Reader:
             lengths[key] = self._skip_strings()
             return None
         form = self._format(kind)
-        count = self._count(f"elements of {key!r}", len(self._data), each=struct.calcsize(form))
+        count = self._count(f"elements of {key!r}", self._size, each=struct.calcsize(form))
         lengths[key] = count
         if count > _MOST_NUMBERS_KEPT or form in {"<f", "<d"}:
             self._at += count * struct.calcsize(form)
@@ -186,10 +213,10 @@ class _Reader:
         if self._strings > _MOST_STRINGS:
             raise self._broken(f"has more than {_MOST_STRINGS:,} strings")
         at, data, end = self._at, self._data, len(self._data)
-        length_at: Callable[[mmap.mmap, int], tuple[int]] = struct.Struct("<Q").unpack_from
+        length_at: Callable[[bytes | mmap.mmap, int], tuple[int]] = struct.Struct("<Q").unpack_from
         for _ in range(count):  # the one loop that is long: 300,000 turns for a large vocabulary
             if at + 8 > end:
-                raise self._cut_off()
+                raise self._ended(at + 8)
             at += 8 + length_at(data, at)[0]
         self._at = at
         self._need(0)
@@ -203,7 +230,7 @@ class _Reader:
         shape = tuple(int(self._number("<Q")) for _ in range(dimensions))
         kind, offset = int(self._number("<I")), int(self._number("<Q"))
         if kind not in _TENSOR_TYPES:
-            hint = "say `slice:` or `memory:` for this model"
+            hint = "in a stack file say `slice:` or `memory:` for this model"
             raise self._broken(f"has a tensor of the unknown type {kind} ({name!r})", hint=hint)
         block, block_bytes = _TENSOR_TYPES[kind]
         size = math.prod(shape) * block_bytes // block
@@ -216,15 +243,15 @@ class _Reader:
             raise self._broken(f"has the alignment {alignment!r}")
         start = math.ceil(self._at / alignment) * alignment
         end = max((start + tensor.offset + tensor.bytes for tensor in tensors), default=start)
-        if tensors and end > len(self._data):
-            missing = end - len(self._data)
+        if tensors and end > self._size:
+            missing = end - self._size
             text = f"is cut off: {missing:,} of {end:,} bytes are missing"
             raise self._broken(text, hint="fetch the file again")
 
     def _count(self, what: str, most: int, *, each: int = 1) -> int:
         """Read a count and refuse one that the file cannot hold."""
         count = int(self._number("<Q"))
-        if count > most or count * each > len(self._data):
+        if count > most or count * each > self._size:
             raise self._broken(f"claims {count:,} {what}, more than such a file can hold")
         return count
 
@@ -251,11 +278,14 @@ class _Reader:
 
     def _need(self, size: int) -> None:
         if self._at + size > len(self._data):
-            raise self._cut_off()
+            raise self._ended(self._at + size)
 
-    def _cut_off(self) -> SizingError:
-        text = f"is cut off inside its header (file of {len(self._data):,} bytes)"
+    def _ended(self, wanted: int) -> Exception:
+        """Tell a file that is cut off from one of which only the beginning is here."""
+        if wanted <= self._size:
+            return HeaderGoesOn()
+        text = f"is cut off inside its header (file of {self._size:,} bytes)"
         return self._broken(text, hint="fetch the file again")
 
     def _broken(self, text: str, *, hint: str = "fetch the file again") -> SizingError:
-        return SizingError(f"{self._path} {text}", hint=hint)
+        return SizingError(f"{self._source} {text}", hint=hint)

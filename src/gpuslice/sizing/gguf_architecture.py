@@ -17,7 +17,7 @@ from gpuslice.errors import SizingError
 from gpuslice.sizing.architecture import Architecture, Keeps, Layers
 from gpuslice.sizing.gguf import GgufHeader, Value
 
-_HINT = "say `slice:` or `memory:` for this model"
+_HINT = "in a stack file say `slice:` or `memory:` for this model"
 _MOST_LAYERS = 4096
 _LARGEST = 1024**2  # no head, and no number of heads, is larger
 # One layer in so many sees the whole context; llama.cpp knows it by the architecture's name.

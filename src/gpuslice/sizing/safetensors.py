@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gpuslice.errors import SizingError
-from gpuslice.sizing.opening import open_at_once
+from gpuslice.sizing.opening import LFS_HINT, LFS_POINTER, open_at_once
 from gpuslice.sizing.tensors import Tensor
 
 INDEX = "model.safetensors.index.json"
@@ -85,12 +85,19 @@ def _shards(folder: Path) -> tuple[Path, ...]:
     if (folder / INDEX).is_file():
         return _indexed(folder)
     single = folder / "model.safetensors"
-    found = (single,) if single.is_file() else tuple(sorted(folder.glob("*.safetensors")))
+    found = (single,) if single.is_file() else _all_shards(folder)
     _refuse_half(folder, found)
     if not found:
         text = f"{folder} holds no safetensors files, so what the model needs is unknown"
-        raise SizingError(text, hint="say `slice:` or `memory:` for this model")
+        raise SizingError(text, hint="in a stack file say `slice:` or `memory:` for this model")
     return found
+
+
+def _all_shards(folder: Path) -> tuple[Path, ...]:
+    """List all there are; Mistral's ``consolidated`` files hold the same weights once more."""
+    found = tuple(sorted(folder.glob("*.safetensors")))
+    others = tuple(path for path in found if not path.name.startswith("consolidated"))
+    return others or found
 
 
 def _refuse_half(folder: Path, found: tuple[Path, ...]) -> None:
@@ -124,7 +131,11 @@ def _read_header(path: Path) -> tuple[Mapping[str, object], int]:
     try:
         size = path.stat().st_size
         with open(path, "rb", opener=open_at_once) as file:
-            length = int.from_bytes(file.read(8), "little")
+            first = file.read(8)
+            length = int.from_bytes(first, "little")
+            if first == LFS_POINTER[:8] and file.read(len(LFS_POINTER) - 8) == LFS_POINTER[8:]:
+                text = f"{path} only stands for a file that git-lfs has to fetch"
+                raise SizingError(text, hint=LFS_HINT)
             if size < 8 or length > min(size - 8, _LARGEST_HEADER):
                 text = f"{path} is no safetensors file, or cut off inside its header"
                 raise SizingError(text, hint="fetch the file again")
@@ -161,7 +172,9 @@ def read_json(path: Path) -> Mapping[str, object]:
             data = file.read(_LARGEST_JSON + 1)
     except FileNotFoundError as error:
         text = f"{path.parent} has no {path.name}, so what the model needs is unknown"
-        raise SizingError(text, hint="say `slice:` or `memory:` for this model") from error
+        raise SizingError(
+            text, hint="in a stack file say `slice:` or `memory:` for this model"
+        ) from error
     except OSError as error:
         raise SizingError(f"{path} cannot be read: {error}", hint="check the file") from error
     return _object(path, data)

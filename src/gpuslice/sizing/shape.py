@@ -18,10 +18,13 @@ class ModelShape:
     Attributes:
         architecture: What its layers keep.
         weights: Its tensors, added up.
+        in_fp8: The same, if an engine is told to quantize them to fp8 while it loads them; None
+            where that is no choice, since they are packed already.
     """
 
     architecture: Architecture
     weights: Weights
+    in_fp8: Weights | None = None
 
     @property
     def work(self) -> TokenWork:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -62,6 +62,22 @@ class Tensor:
         """The layer it belongs to, or None."""
         found = _LAYER.search(self.name)
         return int(found[1]) if found and len(found[1]) < 6 else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredModel:
+    """What a folder or a repository holds of a model with a config.json.
+
+    Attributes:
+        config: The parsed file.
+        tensors: All of them, as they are stored.
+        notes: What was assumed about them, in words for the user; each errs on the side of too
+            much.
+    """
+
+    config: Mapping[str, object]
+    tensors: tuple[Tensor, ...]
+    notes: tuple[str, ...] = ()
 
 
 def role_of(tensor: Tensor, layers: int) -> Role:

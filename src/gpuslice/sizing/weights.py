@@ -46,6 +46,8 @@ class Weights:
         halved_bytes: What an engine saves that holds 32-bit matrices in 16 bits.
         padded_bytes: What an engine adds that pads packed experts to its kernels' tiles.
         method: How the weights are packed (``awq``, ``gptq``, ``fp8``, ``nvfp4`` …), or "".
+        quantization: What an engine is told to quantize them to while it loads them, or "".
+        stored_bytes: What they took before that; 0 where they are loaded as they are.
         by_role: Bytes of each role.
         values: Number of weights of each role, packed ones counted singly.
     """
@@ -54,6 +56,8 @@ class Weights:
     halved_bytes: int = 0
     padded_bytes: int = 0
     method: str = ""
+    quantization: str = ""
+    stored_bytes: int = 0
     by_role: Mapping[Role, int]
     values: Mapping[Role, int]
 
@@ -153,10 +157,11 @@ def weights_of(
         role = role_of(tensor, layers)
         if role is Role.OUTPUT and architecture.tied and has_table:
             continue
-        kinds[_kind(tensor, method, bits)] += tensor.bytes
+        kind = _kind(tensor, method, bits)
+        kinds[kind] += tensor.bytes
         by_role[role] += tensor.bytes
         values[role] += _values(tensor, method, bits)
-        if tensor.kind == "F32" and len(tensor.shape) > 1:
+        if kind == "fp32" and len(tensor.shape) > 1:  # scales of packed weights stay as they are
             halved += tensor.bytes // 2
         if method == "mxfp4":
             padded += padding_bytes(tensor)

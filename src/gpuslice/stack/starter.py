@@ -30,6 +30,7 @@ def starter(observed: Observed, gguf: str | None) -> str:
         "name: assistants",
         "# Which GPUs it may use: all, indexes such as [0, 1], or UUIDs.\ngpus: all",
         _models(half, gguf),
+        _runtime(),
         _gateway(),
         _prices(observed),
     ]
@@ -100,6 +101,12 @@ def _size(half: Profile | None) -> tuple[str, str]:
     return f"{why}\n    # model is on this machine: its size is read from its files.", (
         f"slice: {half.name}"
     )
+
+
+def _runtime() -> str:
+    return """\
+# Where servers run: docker or process. Left out, gpuslice chooses, and 'gpuslice plan' says which.
+# runtime: process"""
 
 
 def _gateway() -> str:

@@ -6,82 +6,31 @@ each that was started or stopped.
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field, replace
-from itertools import count
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from builders import the_process_of
 from changing import FailingDriver, KilledError
-from gpuslice.agent import changes
+from gpuslice.agent import changes, handing_back, replacing
 from gpuslice.agent.changes import bring_up, commit, roll_back, take_down
 from gpuslice.agent.node import Node
-from gpuslice.agent.reconcile import Start
+from gpuslice.agent.proposal import Proposal
 from gpuslice.agent.supervisor import Supervisor
 from gpuslice.errors import DriverError, GpuLostError, MigModeChangeError
-from gpuslice.model.desired import Change, DesiredDocker
-from gpuslice.model.event import Event
+from gpuslice.model.demand import ReplicaId
+from gpuslice.model.desired import Change
 from gpuslice.model.gpu import GpuProcess
 from gpuslice.model.server import Launch, RunningServer
 from gpuslice.runtime.ports import free_port
 from gpuslice.simulator.machine import set_lost
 from machines import layout_of, modes_of, open_simulated, prepared, write_stack
+from memory import Fuse, ServersInMemory, ignore, look_after, start_missing
 
-
-@dataclass(slots=True)
-class ServersInMemory:
-    """A runtime whose processes are values. Owned by its test.
-
-    Attributes:
-        running: What runs, by name.
-        stopped: Names of all that were stopped, in order.
-    """
-
-    running: dict[str, RunningServer] = field(default_factory=dict)
-    stopped: list[str] = field(default_factory=list)
-    _pids: Iterator[int] = field(default_factory=lambda: count(1_000_000_000))
-
-    def start(self, launch: Launch) -> RunningServer:
-        assert launch.name not in self.running
-        self.running[launch.name] = the_process_of(launch, pid=next(self._pids))
-        return self.running[launch.name]
-
-    def list(self, stack: str | None = None) -> tuple[RunningServer, ...]:
-        return tuple(self.running[name] for name in sorted(self.running))
-
-    def stop(self, server: RunningServer, *, grace_s: float = 10.0) -> None:
-        del self.running[server.name]
-        self.stopped.append(server.name)
-
-    def stop_all(self, servers: tuple[RunningServer, ...], *, grace_s: float = 10.0) -> None:
-        for server in servers:
-            self.stop(server)
-
-    def tail(self, name: str, *, lines: int = 20) -> tuple[str, ...]:
-        return ()
-
-    def follow(self, name: str) -> Iterator[str]:
-        return iter(())
-
-    def rotate_logs(self) -> None:
-        """There are no logs."""
-
-    def fetch(
-        self, images: Collection[str], engine: DesiredDocker, tell: Callable[[str], None]
-    ) -> None:
-        """There are no images."""
-
-    def slices_changed(self) -> None:
-        """Nobody has to be told."""
-
-    def sweep(self) -> None:
-        """Nothing is left behind."""
-
-    def pids(self) -> dict[str, int]:
-        return {name: server.pid for name, server in self.running.items()}
+CHAT, CODER = "gpuslice-assistants-chat-0", "gpuslice-assistants-coder-0"
 
 
 @dataclass(slots=True)
@@ -91,6 +40,7 @@ class Machine:
     home: Path
     servers: ServersInMemory
     port: int
+    pinned: int = 0
 
     def agent(self) -> tuple[Supervisor, FailingDriver]:
         """Start an agent as a fresh process would."""
@@ -100,26 +50,29 @@ class Machine:
 
     def change(self, node: Node, folder: Path, chat: str) -> Change:
         """Plan the stack with a slice of that profile for chat."""
-        models = [
-            f'{name}: {{engine: command, slice: {profile}, command: ["{sys.executable}", '
-            '"{port}"]}'
-            for name, profile in (("chat", chat), ("coder", "1g.10gb"))
-        ]
-        path = write_stack(folder, *models, more=f"gateway: {{port: {self.port}}}")
-        return prepared(node, path).change
+        return self.proposal(node, folder, chat).change
 
+    def proposal(self, node: Node, folder: Path, chat: str) -> Proposal:
+        """Plan it, with all that is told of the plan."""
+        return prepared(node, self.write(folder, chat=chat, coder="1g.10gb"))
 
-def start_missing(supervisor: Supervisor, *_: object) -> None:
-    """Stand for waiting until everything answers: servers in memory answer at once."""
-    record = supervisor.node.read_record()
-    for action in supervisor.due(supervisor.wanted(record), supervisor.look(())):
-        if isinstance(action, Start):
-            supervisor.node.runtime.start(action.launch)
+    def write(self, folder: Path, *, chat_args: str = "", **profiles: str) -> Path:
+        """Write a stack file: each model with its profile, and further arguments for chat."""
+        models = []
+        for name, profile in profiles.items():
+            command = [sys.executable, "{port}", *([chat_args] if name == "chat" else [])]
+            pinned = f", port: {self.pinned}" if self.pinned and name == "chat" else ""
+            models.append(
+                f"{name}: {{engine: command, slice: {profile}, command: {json.dumps(command)}"
+                f"{pinned}}}"
+            )
+        return write_stack(folder, *models, more=f"gateway: {{port: {self.port}}}")
 
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    monkeypatch.setattr(changes, "wait_until_ready", start_missing)
+    monkeypatch.setattr(replacing, "wait_until_ready", start_missing)
+    monkeypatch.setattr(handing_back, "BACK_S", 0.0)  # nobody is behind that gateway
     machine = Machine(tmp_path / "home", ServersInMemory(), free_port())
     supervisor, _ = machine.agent()
     change = machine.change(supervisor.node, tmp_path, "2g.20gb")
@@ -129,46 +82,126 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return machine
 
 
-def ignore(_event: Event) -> None:
-    """Nobody looks on."""
+def test_a_replica_that_moves_and_keeps_a_pinned_port_leaves_it_first_and_that_is_declared(
+    machine: Machine, tmp_path: Path
+) -> None:
+    machine.pinned = free_port((machine.port,))
+    supervisor, _ = machine.agent()
+    bring_up(supervisor, machine.change(supervisor.node, tmp_path, "2g.20gb"), ignore, lambda: None)
+    commit(supervisor)
+    proposal = machine.proposal(supervisor.node, tmp_path, "3g.40gb")
+    assert [restart.why for restart in proposal.restarts] == ["its port is pinned"]
+    chats: list[int] = []
+    machine.servers.before = lambda: chats.append(len(machine.servers.named(CHAT)))
+
+    bring_up(supervisor, proposal.change, ignore, lambda: None)
+
+    (new,) = machine.servers.named(CHAT)
+    assert new.port == machine.pinned
+    assert max(chats) == 1, "two servers never meet on one port"
+
+
+MOVING = ("create", "start", "stop", "destroy")
+"""What is done, in order, when chat moves."""
 
 
 @pytest.mark.parametrize("error", [DriverError, KilledError])
-@pytest.mark.parametrize("afterwards", [False, True])
-@pytest.mark.parametrize("step", [0, 1, 2])
-def test_wherever_a_change_fails_or_dies_the_neighbour_never_notices_and_the_mover_comes_back(
-    machine: Machine,
-    tmp_path: Path,
-    error: type[BaseException],
-    *,
-    afterwards: bool,
-    step: int,
+@pytest.mark.parametrize("deed", range(len(MOVING) + 1))
+def test_wherever_a_move_fails_or_dies_the_neighbour_never_notices_and_the_mover_serves_on(
+    machine: Machine, tmp_path: Path, error: type[BaseException], deed: int
 ) -> None:
     supervisor, driver = machine.agent()
-    before = layout_of(supervisor.node)
-    pids = machine.servers.pids()
-    slices = {name: s.slice_uuid for name, s in machine.servers.running.items()}
+    before, record = layout_of(supervisor.node), supervisor.node.read_record()
+    servers = dict(machine.servers.running)
     change = machine.change(supervisor.node, tmp_path, "3g.40gb")
     assert sum(len(gpu.create) + len(gpu.destroy) for gpu in change.plan.gpus) == 2
-    driver.fails_at = step if step < 2 else None
-    driver.error, driver.afterwards = lambda: error("on purpose"), afterwards
+    fuse = Fuse(deed, lambda: error("on purpose"))
+    driver.before = machine.servers.before = fuse
 
-    if step < 2:
+    if deed < len(MOVING):
         with pytest.raises(error):
             bring_up(supervisor, change, ignore, lambda: None)
     else:  # it succeeds, and is undone as Ctrl-C undoes a stack in the foreground
         bring_up(supervisor, change, ignore, lambda: None)
+    assert fuse.deeds == min(deed + 1, len(MOVING))
+    fuse.burns_at = -1
     supervisor, _ = machine.agent()
     assert roll_back(supervisor, ignore)
-    start_missing(supervisor)
+    look_after(supervisor)
 
     assert layout_of(supervisor.node) == before
     assert supervisor.node.store.read_journal() is None
-    after = machine.servers.pids()
-    chat = "gpuslice-assistants-chat-0"
-    assert {name for name in pids if after.get(name) != pids[name]} == {chat}
-    assert set(machine.servers.stopped) == {chat}
-    assert {name: s.slice_uuid for name, s in machine.servers.running.items()} == slices
+    assert supervisor.node.read_record().ports == record.ports
+    same_life = {s.name for key, s in servers.items() if machine.servers.running.get(key) == s}
+    others = {"gpuslice-assistants-coder-0", "gpuslice-assistants-gateway"}
+    answered_all_the_time = deed <= MOVING.index("stop")
+    assert same_life == others | ({CHAT} if answered_all_the_time else set())
+    assert machine.servers.places() == {(s.name, s.slice_uuid) for s in servers.values()}
+
+
+def test_a_replica_that_moves_has_two_servers_until_the_new_one_is_ready(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor, _ = machine.agent()
+    (old,) = machine.servers.named(CHAT)
+    meanwhile: list[tuple[RunningServer, ...]] = []
+
+    def wait(
+        supervisor: Supervisor,
+        wanted: Sequence[Launch],
+        *_: object,
+        leaving: Sequence[Launch] = (),
+    ) -> None:
+        start_missing(supervisor, wanted, leaving=leaving)
+        meanwhile.append(machine.servers.named(CHAT))
+
+    monkeypatch.setattr(replacing, "wait_until_ready", wait)
+    change = machine.change(supervisor.node, tmp_path, "3g.40gb")
+    bring_up(supervisor, change, ignore, lambda: None)
+
+    both, (new,) = meanwhile
+    assert set(both) == {old, new}
+    assert old.port != new.port
+    record = supervisor.node.read_record()
+    assert record.port_of(ReplicaId("chat", 0)) == new.port
+    assert {o.slice for o in record.owned} == {
+        s.key for gpu in supervisor.node.driver.read().gpus for s in gpu.slices
+    }
+
+
+def test_a_server_that_is_replaced_on_its_own_slice_goes_when_all_others_are_ready(
+    machine: Machine, tmp_path: Path
+) -> None:
+    supervisor, _ = machine.agent()
+    (old,), (coder,) = machine.servers.named(CHAT), machine.servers.named(CODER)
+    path = machine.write(tmp_path, chat="2g.20gb", coder="2g.20gb", chat_args="--more")
+    bring_up(supervisor, prepared(supervisor.node, path).change, ignore, lambda: None)
+
+    assert machine.servers.stopped == [CHAT, CODER]
+    (new,) = machine.servers.named(CHAT)
+    assert (new.slice_uuid, new.port) == (old.slice_uuid, old.port)
+    assert new.config_hash != old.config_hash
+    assert machine.servers.named(CODER) != (coder,)
+
+
+def test_what_nobody_wants_any_more_is_stopped_and_its_slice_goes(
+    machine: Machine, tmp_path: Path
+) -> None:
+    supervisor, _ = machine.agent()
+    path = machine.write(tmp_path, coder="1g.10gb")
+    bring_up(supervisor, prepared(supervisor.node, path).change, ignore, lambda: None)
+    assert machine.servers.stopped == [CHAT]
+    assert [profile for _, profile, _ in layout_of(supervisor.node)] == ["1g.10gb"]
+
+
+def test_a_server_that_does_not_run_is_not_waited_for_when_it_is_to_leave(
+    machine: Machine, tmp_path: Path
+) -> None:
+    supervisor, _ = machine.agent()
+    machine.servers.stop(machine.servers.named(CHAT)[0])
+    bring_up(supervisor, machine.change(supervisor.node, tmp_path, "3g.40gb"), ignore, lambda: None)
+    assert machine.servers.stopped == [CHAT]  # by the test
+    assert len(machine.servers.named(CHAT)) == 1
 
 
 @pytest.mark.parametrize("step", range(4))
@@ -216,7 +249,7 @@ def a_model_on_whole_cards(folder: Path, replicas: int) -> Path:
 def test_several_gpus_are_changed_through_drivers_of_their_own_and_come_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(changes, "wait_until_ready", start_missing)
+    monkeypatch.setattr(replacing, "wait_until_ready", start_missing)
     plain = open_simulated(tmp_path / "home", "a100-80gb:3")
     driver = FailingDriver(plain.driver)
     supervisor = Supervisor(replace(plain, driver=driver, runtime=ServersInMemory()))
@@ -235,7 +268,7 @@ def test_several_gpus_are_changed_through_drivers_of_their_own_and_come_back(
 def test_what_lies_on_a_lost_gpu_is_not_forgotten_when_the_rest_is_taken_down(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(changes, "wait_until_ready", start_missing)
+    monkeypatch.setattr(replacing, "wait_until_ready", start_missing)
     node = open_simulated(tmp_path / "home", "a100-80gb:2")
     supervisor = Supervisor(replace(node, runtime=ServersInMemory()))
     path = a_model_on_whole_cards(tmp_path, 2)
@@ -259,7 +292,7 @@ def test_what_lies_on_a_lost_gpu_is_not_forgotten_when_the_rest_is_taken_down(
 def test_a_change_on_a_gpu_that_is_lost_meanwhile_touches_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(changes, "wait_until_ready", start_missing)
+    monkeypatch.setattr(replacing, "wait_until_ready", start_missing)
     monkeypatch.setattr(changes, "check_before", lambda *_: None)  # it is lost just afterwards
     node = open_simulated(tmp_path / "home", "a100-80gb:2")
     supervisor = Supervisor(replace(node, runtime=ServersInMemory()))

@@ -13,8 +13,8 @@ from gpuslice.agent.container_checks import (
     check_release,
     hand_in_troubles,
     image_troubles,
-    machine_mib,
 )
+from gpuslice.agent.surroundings import machine_mib
 from gpuslice.engines.images import OWN
 from gpuslice.errors import ContainerError, EngineBrokenError, ImageMissingError, StackError
 from gpuslice.model.desired import DesiredDocker, DesiredModel, Pull, RuntimeName

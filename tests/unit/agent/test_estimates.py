@@ -209,9 +209,8 @@ def test_a_model_that_cannot_be_read_asks_for_a_measurement(tmp_path: Path) -> N
     (tmp_path / "empty").mkdir()
     with pytest.raises(SizingError, match="is unknown") as caught:
         the_demand(tmp_path, "model: ./empty, target: {tokens_per_s: 900}")
-    assert (
-        caught.value.hint == "say `throughput:` for this model, what one slice was measured to give"
-    )
+    said = "say `throughput:` for this model, what one slice was measured to give"
+    assert caught.value.hint == f"in a stack file {said}"
 
 
 def test_a_board_that_nobody_knows_asks_for_a_measurement(tmp_path: Path) -> None:

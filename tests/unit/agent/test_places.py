@@ -251,3 +251,20 @@ def test_what_a_person_should_know_of_a_choice_is_noted(model: dict[str, Any], s
     notes = chosen(a_stack(chat=model), engine(NEW)).notes
     assert len(notes) == bool(said)
     assert all(said in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("command", "network", "told"),
+    [
+        (["serve", "--port", "{port}"], "bridge", True),
+        (["serve", "--host", "{host}"], "bridge", False),
+        (["serve", "--bind=0.0.0.0:{port}"], "bridge", False),
+        (["serve", "--port", "{port}"], "host", False),
+    ],
+)
+def test_a_server_that_may_listen_on_a_loopback_of_its_own_is_noted(
+    command: list[str], network: str, *, told: bool
+) -> None:
+    mine = COMMAND | {"command": command, "image": "acme/serve:1"}
+    notes = chosen(a_stack(more={"docker": {"network": network}}, mine=mine), engine(NEW)).notes
+    assert ["has to listen on {host}" in note for note in notes] == [True] * told

@@ -15,13 +15,21 @@ from gpuslice.agent.node import Node
 from gpuslice.agent.preflight import check_before, check_model
 from gpuslice.errors import (
     AgentError,
+    DockerUnavailableError,
     EngineBrokenError,
     EngineMissingError,
     ModelNotFoundError,
     PortInUseError,
     StateMovedError,
 )
-from gpuslice.model.desired import Change, DesiredGateway, DesiredModel, Record
+from gpuslice.model.desired import (
+    Change,
+    DesiredDocker,
+    DesiredGateway,
+    DesiredModel,
+    Record,
+    RuntimeName,
+)
 from gpuslice.runtime.ports import free_port
 from machines import layout_of, make_slice, prepared, write_stack
 
@@ -131,3 +139,33 @@ def test_the_gateway_address_counts_not_only_its_port(node: Node, change: Change
         taken.bind(("127.0.0.1", port))
         taken.listen()
         check_before(node, Record(), replace(change, desired=elsewhere))
+
+
+def test_a_pinned_port_that_a_stranger_has_is_refused(node: Node, tmp_path: Path) -> None:
+    pinned = SERVED.replace("slice: 2g.20gb", f"slice: 2g.20gb, port: {(port := free_port())}")
+    path = write_stack(tmp_path, pinned, more=f"gateway: {{port: {free_port([port])}}}")
+    change = prepared(node, path).change
+    check_before(node, Record(), change)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        with pytest.raises(PortInUseError, match=f"port {port}"):
+            check_before(node, Record(), change)
+
+
+def test_an_engine_that_is_down_does_not_disturb_a_stack_of_processes(
+    node: Node, change: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    check_before(node, Record(), change)
+
+
+def test_a_container_needs_no_program_here_but_an_engine(node: Node, change: Change) -> None:
+    model = a_desired_model(
+        engine="vllm", source="Org/Name", command=(), runtime=RuntimeName.DOCKER, program="nowhere"
+    )
+    check_model(model)
+    docker = DesiredDocker(host="unix:///nowhere/docker.sock")
+    wanted = replace(change, desired=replace(change.desired, models=(model,), docker=docker))
+    with pytest.raises(DockerUnavailableError):
+        check_before(node, Record(), wanted)

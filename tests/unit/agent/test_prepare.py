@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from builders import owned
+from docker_info import RECORDED, RECORDED_VERSION
 from gpuslice.agent.node import Node
 from gpuslice.agent.prepare import prepare, resolve
 from gpuslice.agent.proposal import PlanOptions, Prepared
@@ -19,6 +20,8 @@ from gpuslice.errors import (
     UnknownProfileError,
 )
 from gpuslice.model.demand import Prices, Rules
+from gpuslice.model.desired import RuntimeName
+from gpuslice.runtime.docker.facts import EngineFacts, facts_from
 from gpuslice.stack.load import load_stack
 from machines import (
     EXAMPLES,
@@ -248,3 +251,39 @@ def test_a_plan_says_where_arguments_overrule_what_was_worked_out(
     context, share = prepared(node, write_stack(tmp_path, written)).notes
     assert context.startswith("chat: --max-model-len 16384 from args counts, not 4096, which")
     assert share.startswith("chat: --gpu-memory-utilization 0.8 from args counts, not 0.9342")
+
+
+def test_what_the_file_says_of_containers_reaches_the_agent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "llama-server").touch(mode=0o755)
+    written = (
+        "a: {model: m.gguf, slice: 1g.10gb, image: 'acme/llama:1', port: 21000}",
+        "b: {model: Org/Name, slice: 1g.10gb, program: vllm, host_memory: 2GiB}",
+    )
+    more = "runtime: docker\ngateway: {runtime: docker, image: 'acme/gateway:1'}"
+    desired = resolve(load_stack(write_stack(tmp_path, *written, more=more)))
+    first, second = desired.models
+    assert {first.runtime, second.runtime, desired.gateway.runtime} == {RuntimeName.DOCKER}
+    assert (first.image, first.port, first.program) == ("acme/llama:1", 21000, "")
+    assert (second.image, second.program, second.host_memory_mib) == ("", "vllm", 2048)
+    assert desired.gateway.image == "acme/gateway:1"
+    assert desired.docker is not None
+
+
+def test_an_engine_is_asked_only_where_a_plan_can_depend_on_it(node: Node, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def engine(host: str) -> EngineFacts:
+        asked.append(host)
+        return facts_from(RECORDED, RECORDED_VERSION, {"bridge"}, host=host)
+
+    made = prepare(node, load_stack(write_stack(tmp_path, SERVED)), ask=engine)
+    assert (asked, made.desired.docker) == ([], None)
+    image = SERVED.replace("slice", "image: 'acme/serve:1', slice", 1)
+    docker = "docker: {host: 'unix:///x.sock'}"
+    made = prepare(node, load_stack(write_stack(tmp_path, image, more=docker)), ask=engine)
+    assert asked == ["unix:///x.sock"]
+    assert made.desired.docker is not None
+    assert made.desired.docker.host == "unix:///x.sock"

@@ -22,28 +22,28 @@ from gpuslice.agent.reconcile import (
     reconcile,
 )
 from gpuslice.model.demand import ReplicaId
-from gpuslice.model.server import Launch, Role
+from gpuslice.model.server import Launch, Role, ServerKey
 
 NOW = 1_000_000.0
 CHAT = a_launch()
-CODER = a_launch(replica=ReplicaId("coder", 0), port=20002)
+CODER = a_launch(replica=ReplicaId("coder", 0), port=20002, slice_uuid="MIG-coder")
 GATEWAY = a_launch(role=Role.GATEWAY, replica=None, port=8080, slice_uuid="")
 
 
 def due(
-    wanted: Sequence[Launch], seen: Seen, attempts: Mapping[str, Attempts] | None = None
+    wanted: Sequence[Launch], seen: Seen, attempts: Mapping[ServerKey, Attempts] | None = None
 ) -> tuple[Action, ...]:
     return reconcile(wanted, seen, attempts or {}, NOW)
 
 
-def started(count: int, *, ago_s: float) -> dict[str, Attempts]:
-    return {CHAT.name: Attempts(count=count, last_started_at=NOW - ago_s)}
+def started(count: int, *, ago_s: float) -> dict[ServerKey, Attempts]:
+    return {CHAT.key: Attempts(count=count, last_started_at=NOW - ago_s)}
 
 
 def test_nothing_is_done_when_everything_runs_as_wanted() -> None:
     seen = Seen(
         processes=(the_process_of(CHAT), the_process_of(GATEWAY)),
-        ready=frozenset({CHAT.name, GATEWAY.name}),
+        ready=frozenset({CHAT.key, GATEWAY.key}),
         workers=(a_worker(url=CHAT.url),),
     )
     assert due((CHAT, GATEWAY), seen) == ()
@@ -114,7 +114,7 @@ def test_a_server_is_registered_at_the_gateway_only_once_it_is_ready() -> None:
     processes = (the_process_of(CHAT), the_process_of(GATEWAY))
     waiting = Seen(processes=processes, workers=())
     assert due((CHAT, GATEWAY), waiting) == ()
-    ready = replace(waiting, ready=frozenset({CHAT.name, GATEWAY.name}))
+    ready = replace(waiting, ready=frozenset({CHAT.key, GATEWAY.key}))
     assert due((CHAT, GATEWAY), ready) == (Register(url=CHAT.url),)
 
 
@@ -136,7 +136,7 @@ def test_a_worker_that_nobody_wants_is_unregistered() -> None:
 def test_a_restarted_gateway_is_told_about_every_ready_server_again() -> None:
     seen = Seen(
         processes=(the_process_of(CHAT), the_process_of(CODER), the_process_of(GATEWAY)),
-        ready=frozenset({CHAT.name, CODER.name, GATEWAY.name}),
+        ready=frozenset({CHAT.key, CODER.key, GATEWAY.key}),
         workers=(),
     )
     wanted = (CHAT, CODER, GATEWAY)
@@ -146,21 +146,21 @@ def test_a_restarted_gateway_is_told_about_every_ready_server_again() -> None:
 def test_a_gateway_that_cannot_be_asked_is_told_nothing() -> None:
     seen = Seen(
         processes=(the_process_of(CHAT), the_process_of(GATEWAY)),
-        ready=frozenset({CHAT.name}),
+        ready=frozenset({CHAT.key}),
         workers=None,
     )
     assert due((CHAT, GATEWAY), seen) == ()
 
 
 def test_the_gateway_is_never_registered_at_itself() -> None:
-    seen = Seen(processes=(the_process_of(GATEWAY),), ready=frozenset({GATEWAY.name}), workers=())
+    seen = Seen(processes=(the_process_of(GATEWAY),), ready=frozenset({GATEWAY.key}), workers=())
     assert due((GATEWAY,), seen) == ()
 
 
 def test_the_order_of_what_is_seen_does_not_change_what_is_registered() -> None:
     processes = (the_process_of(CHAT), the_process_of(CODER), the_process_of(GATEWAY))
     workers = (a_worker(id="b", url="http://127.0.0.1:9"), a_worker(id="a", url="http://x:8"))
-    seen = Seen(processes=processes, ready=frozenset({CHAT.name, CODER.name}), workers=workers)
+    seen = Seen(processes=processes, ready=frozenset({CHAT.key, CODER.key}), workers=workers)
     turned = replace(seen, workers=workers[::-1])
     wanted = (CHAT, CODER, GATEWAY)
     assert due(wanted, seen) == due(wanted, turned)
@@ -172,14 +172,14 @@ def test_servers_that_share_a_device_start_one_after_the_other() -> None:
     assert due((first, second), Seen(processes=())) == (Start(launch=first),)
     starting = Seen(processes=(the_process_of(first),))
     assert due((first, second), starting) == ()
-    ready = replace(starting, ready=frozenset({first.name}))
+    ready = replace(starting, ready=frozenset({first.key}))
     assert due((first, second), ready) == (Start(launch=second),)
 
 
 def test_nobody_starts_on_a_shared_device_beside_one_that_is_to_be_stopped() -> None:
     first, second = (replace(launch, shared_gpu="GPU-1") for launch in (CHAT, CODER))
     old = replace(the_process_of(first), config_hash="another")
-    seen = Seen(processes=(old,), ready=frozenset({first.name}))
+    seen = Seen(processes=(old,), ready=frozenset({first.key}))
     assert due((first, second), seen) == (Stop(process=old),)
     on_slices = due((CHAT, CODER), seen)
     assert on_slices == (Stop(process=old), Start(launch=CODER))

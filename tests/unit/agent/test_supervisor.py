@@ -49,7 +49,7 @@ def a_server(model: str = "chat") -> Launch:
 
 
 def is_ready(supervisor: Supervisor, *launches: Launch) -> bool:
-    return supervisor.look(launches).ready >= {launch.name for launch in launches}
+    return supervisor.look(launches).ready >= {launch.key for launch in launches}
 
 
 def test_what_is_missing_is_started_and_found_ready_once_it_answers(
@@ -57,7 +57,7 @@ def test_what_is_missing_is_started_and_found_ready_once_it_answers(
 ) -> None:
     chat = a_server()
     supervisor.step((chat,))
-    assert supervisor.started(chat.name)
+    assert supervisor.started(chat.key)
     wait_until(lambda: is_ready(supervisor, chat))
     (status,) = supervisor.statuses()
     assert (status.name, status.ready, status.restarts) == (chat.name, True, 0)
@@ -126,7 +126,7 @@ def test_counting_anew_gives_every_process_its_chances_back(
     supervisor.node.runtime.stop(the_process_of(chat, started_at=_started_at(supervisor)))
     assert supervisor.due((chat,), supervisor.look((chat,))) == ()
     supervisor.start_counting_anew()
-    assert not supervisor.started(chat.name)
+    assert not supervisor.started(chat.key)
     assert supervisor.due((chat,), supervisor.look((chat,))) == (Start(launch=chat),)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from builders import a_launch, a_record
+from builders import a_launch
 from gpuslice.agent import waiting
 from gpuslice.agent.node import Node
 from gpuslice.agent.supervisor import Supervisor
@@ -21,22 +21,10 @@ from gpuslice.errors import (
     ServerExitedError,
     ServerTimeoutError,
 )
-from gpuslice.model.desired import Record
 from gpuslice.model.event import Event, EventKind
 from gpuslice.model.server import Launch, Question, Role
 from gpuslice.runtime.ports import free_port
 from machines import TINY_SERVER
-
-
-class ServersOf(Supervisor):
-    """A supervisor whose stack is told by the test. Owned by it."""
-
-    def __init__(self, node: Node, *launches: Launch) -> None:
-        super().__init__(node)
-        self.launches = launches
-
-    def wanted(self, record: Record) -> tuple[Launch, ...]:
-        return self.launches
 
 
 @pytest.fixture(autouse=True)
@@ -61,9 +49,9 @@ def go_on() -> None:
 def test_a_server_that_ends_by_itself_is_told_with_its_last_lines(
     node: Node, events: list[Event]
 ) -> None:
-    supervisor = ServersOf(node, a_program("echo loading; echo 'no such tensor'; exit 3"))
+    launch = a_program("echo loading; echo 'no such tensor'; exit 3")
     with pytest.raises(ServerExitedError, match="chat-0 ended by itself") as caught:
-        wait_until_ready(supervisor, a_record(), events.append, go_on)
+        wait_until_ready(Supervisor(node), (launch,), events.append, go_on)
     assert caught.value.details[-2:] == ("loading", "no such tensor")
     assert [(event.kind, event.text, event.by_hand) for event in events] == [
         (EventKind.STEP, "start gpuslice-assistants-chat-0", "sh -c …")
@@ -79,10 +67,10 @@ def test_one_that_is_not_ready_in_time_is_told_with_what_it_said_last(
         if any(event.text.endswith(": still loading") for event in events):
             monkeypatch.setattr(waiting, "READY_TIMEOUT_S", 0.0)
 
-    supervisor = ServersOf(node, a_program("echo still loading; exec sleep 60"))
+    launch = a_program("echo still loading; exec sleep 60")
     with pytest.raises(ServerTimeoutError, match="chat-0 did not become ready") as caught:
-        wait_until_ready(supervisor, a_record(), events.append, lose_patience)
-    name, listens = "gpuslice-assistants-chat-0", supervisor.launches[0].url
+        wait_until_ready(Supervisor(node), (launch,), events.append, lose_patience)
+    name, listens = "gpuslice-assistants-chat-0", launch.url
     assert caught.value.details[-2:] == (
         f"{name}: still loading",
         f"{name}: nobody listens on {listens} yet",
@@ -94,9 +82,9 @@ def test_a_server_that_ends_by_a_known_failure_is_told_with_the_remedy(
     node: Node, events: list[Event]
 ) -> None:
     script = "echo 'torch.OutOfMemoryError: CUDA out of memory. Tried'; echo Killed; exit 1"
-    supervisor = ServersOf(node, a_program(script))
+    launch = a_program(script)
     with pytest.raises(ServerExitedError) as caught:
-        wait_until_ready(supervisor, a_record(), events.append, go_on)
+        wait_until_ready(Supervisor(node), (launch,), events.append, go_on)
     assert caught.value.message == (
         "gpuslice-assistants-chat-0 ended by itself while starting: it ran out of memory on its "
         "slice."
@@ -120,7 +108,7 @@ def test_one_that_listens_and_answers_nothing_is_given_up_with_what_it_answered(
         ),
     )
     with pytest.raises(ServerTimeoutError) as caught:
-        wait_until_ready(ServersOf(node, launch), a_record(), events.append, go_on)
+        wait_until_ready(Supervisor(node), (launch,), events.append, go_on)
     assert caught.value.message.startswith(
         "gpuslice-assistants-chat-0 has loaded but answers no request: "
         "POST /v1/rerank was answered with 200"
@@ -133,7 +121,7 @@ def test_what_a_user_overruled_is_said_when_the_server_starts(
 ) -> None:
     launch = replace(a_program("exit 1"), notes=("chat: --max-model-len 9 from args counts",))
     with pytest.raises(ServerExitedError):
-        wait_until_ready(ServersOf(node, launch), a_record(), events.append, go_on)
+        wait_until_ready(Supervisor(node), (launch,), events.append, go_on)
     assert [(event.kind, event.text) for event in events][1:] == [
         (EventKind.NOTE, "chat: --max-model-len 9 from args counts")
     ]
@@ -150,9 +138,7 @@ def test_waiting_says_what_a_server_is_busy_with(
 
     script = "echo 'Fetching 5 files:  40%|####'; echo 'a warning'; exec sleep 60"
     with pytest.raises(InterruptedChangeError):
-        wait_until_ready(
-            ServersOf(node, a_program(script)), a_record(), events.append, lose_patience
-        )
+        wait_until_ready(Supervisor(node), (a_program(script),), events.append, lose_patience)
 
 
 def test_a_download_that_no_log_tells_of_is_told_and_is_a_sign_of_life(
@@ -182,7 +168,7 @@ def test_a_download_that_no_log_tells_of_is_told_and_is_a_sign_of_life(
         environment=(("HF_HUB_CACHE", str(tmp_path)),),
     )
     with pytest.raises(InterruptedChangeError):
-        wait_until_ready(ServersOf(node, launch), a_record(), events.append, download_more)
+        wait_until_ready(Supervisor(node), (launch,), events.append, download_more)
     told = [event.text for event in events if "GB so far" in event.text]
     assert "is starting" in told[0]
     assert ": downloading the model, 0." in told[0]
@@ -203,8 +189,8 @@ def test_one_that_goes_on_writing_is_waited_for(
     monkeypatch.setattr(waiting, "LONGEST_S", 0.0)
     with pytest.raises(ServerTimeoutError, match="chat-0 did not become ready"):
         wait_until_ready(
-            ServersOf(node, a_launch("sleep", "60", port=free_port())),
-            a_record(),
+            Supervisor(node),
+            (a_launch("sleep", "60", port=free_port()),),
             events.append,
             go_on,
         )
@@ -214,10 +200,36 @@ def test_waiting_can_be_stopped(node: Node, events: list[Event]) -> None:
     def stop() -> None:
         raise InterruptedChangeError("Interrupted.")
 
-    supervisor = ServersOf(node, a_launch("sleep", "60", port=free_port()))
+    launch = a_launch("sleep", "60", port=free_port())
     with pytest.raises(InterruptedChangeError):
-        wait_until_ready(supervisor, a_record(), events.append, stop)
+        wait_until_ready(Supervisor(node), (launch,), events.append, stop)
     assert len(node.runtime.list()) == 1
+
+
+def test_one_that_is_about_to_leave_goes_on_and_is_not_waited_for(
+    node: Node, events: list[Event]
+) -> None:
+    old = a_launch("sleep", "60", port=free_port())
+    port = free_port()
+    new = a_launch(
+        sys.executable, str(TINY_SERVER), str(port), "chat", port=port, slice_uuid="MIG-2"
+    )
+    (dead, living) = (replace(old, slice_uuid="MIG-1"), node.runtime.start(old))
+
+    def until_the_new_one_is_ready() -> None:
+        if any("is ready" in event.text for event in events):
+            raise InterruptedChangeError("Enough.")  # no gateway is there to serve it
+
+    with pytest.raises(InterruptedChangeError):
+        wait_until_ready(
+            Supervisor(node),
+            (new,),
+            events.append,
+            until_the_new_one_is_ready,
+            leaving=(old, dead),
+        )
+    assert living in node.runtime.list()
+    assert {process.key for process in node.runtime.list()} == {old.key, new.key}
 
 
 def test_a_gateway_that_ends_by_itself_is_an_error_of_the_gateway(node: Node) -> None:
@@ -228,5 +240,5 @@ def test_a_gateway_that_ends_by_itself_is_an_error_of_the_gateway(node: Node) ->
 
 
 def test_a_stack_of_nothing_is_ready_at_once(node: Node, events: list[Event]) -> None:
-    wait_until_ready(ServersOf(node), a_record(), events.append, go_on)
+    wait_until_ready(Supervisor(node), (), events.append, go_on)
     assert events == []

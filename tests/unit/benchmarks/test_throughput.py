@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from benchmarks.clients import NoAnswerError, Served, time_requests
 from benchmarks.on_a_card import Started
-from benchmarks.random_models import SHAPES, write_model
+from benchmarks.random_models import SHAPES, outline_of, write_model
 from benchmarks.speed import POINTS, Timed, compare, row, time_points
 from benchmarks.throughput import told, version_in
 
@@ -146,7 +146,7 @@ def test_a_clock_too_coarse_for_decode_gives_no_decode() -> None:
 
 
 def test_what_was_measured_is_held_against_the_roofline_of_the_board(tmp_path: Path) -> None:
-    write_model(SHAPES[3], tmp_path / "llama")
+    write_model(outline_of(SHAPES[3]), tmp_path / "llama")
     work = read_model(str(tmp_path / "llama"), "vllm").work
     timed = Timed(
         concurrency=1, prompt_tokens=128, answer_tokens=257, prompts_s=0.1, whole_s=1.38, tries=1
@@ -166,7 +166,7 @@ def test_all_of_a_server_is_told_in_json(
     tmp_path: Path, counting: Counting, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shape = SHAPES[0]
-    write_model(shape, tmp_path / "model")
+    write_model(outline_of(shape), tmp_path / "model")
     sized = size_model(str(tmp_path / "model"), engine="vllm", context_tokens=8192, concurrency=32)
     request = ServeRequest(
         stack="sizing",
@@ -212,6 +212,6 @@ def test_the_version_is_read_from_the_log(line: str, version: str) -> None:
 
 
 def test_a_tokenizer_has_a_word_for_every_token_that_may_be_answered(tmp_path: Path) -> None:
-    write_model(SHAPES[0], tmp_path / "model")
+    write_model(outline_of(SHAPES[0]), tmp_path / "model")
     tokenizer = json.loads((tmp_path / "model" / "tokenizer.json").read_text())
     assert len(tokenizer["model"]["vocab"]) == SHAPES[0].vocabulary

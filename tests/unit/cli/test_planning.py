@@ -219,7 +219,11 @@ def test_a_move_that_saves_a_gpu_is_shown_with_where_it_goes(
     shown = " ".join(terminal.type("plan").out.split())
     assert "Servers: 1 stays, 1 moves" in shown
     assert "its new slice is there before the old one goes" in shown
-    assert "Servers that move are stopped, all at once, before they are started" in shown
+    assert "A server that moves answers until its new one is ready" in shown
+    assert "In between nobody answers" not in shown
+    steps = shown.partition("Steps")[2]
+    assert steps.index("create 3g.40gb") < steps.index("let the old server of chat/")
+    assert steps.index("let the old server of chat/") < steps.index("destroy 3g.40gb")
     assert "GPUs in use afterwards: 1." in shown
 
 

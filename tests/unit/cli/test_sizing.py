@@ -106,6 +106,25 @@ def test_packing_that_a_card_cannot_compute_with_is_told(terminal: Terminal, fol
     assert "no fp8 arithmetic on Ampere" in " ".join(shown.out.split())
 
 
+def test_weights_that_are_quantized_while_loading_are_counted_as_they_end(
+    terminal: Terminal, folder: Path
+) -> None:
+    plain = asked(terminal, "--json").json
+    shown = asked(terminal, "--json", "--quantization", "fp8").json
+    assert shown["weights_bytes"] < 0.6 * plain["weights_bytes"]
+    assert "7,673 MiB before" in shown["parts"][0]["rule"]
+    assert any(board["remark"].startswith("no fp8") for board in shown["boards"])
+    assert folder.is_dir()
+
+
+def test_smaller_weights_are_offered_for_a_smaller_slice(terminal: Terminal, folder: Path) -> None:
+    shown = asked(terminal, "--board", "a100-80gb")
+    text = " ".join(shown.out.split())
+    assert "1g.10gb with context 1,024 or 1 request at a time or fp8 weights" in text
+    assert "note fp8 weights: --quantization fp8" in text
+    assert folder.is_dir()
+
+
 def test_unknown_architecture_is_sized_and_marked(terminal: Terminal, folder: Path) -> None:
     write_config(folder, model_type="brandnew")
     shown = asked(terminal)
@@ -122,7 +141,7 @@ def test_unknown_architecture_is_sized_and_marked(terminal: Terminal, folder: Pa
         (("--concurrency", "0"), "a concurrency of 0 makes no sense"),
         (("--engine", "llama.cpp"), "no .gguf file"),
         (("--engine", "pigeon"), "engine 'pigeon' needs is unknown"),
-        (("--adapter", "nowhere"), "has no adapter_model.safetensors"),
+        (("--adapter", "./nowhere"), "has no adapter_model.safetensors"),
         (("--draft", "./nowhere"), "there is no folder"),
     ],
 )
@@ -139,6 +158,7 @@ def test_what_cannot_be_sized_is_told_with_what_to_do(
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
+        (("--quantization", "fp7"), 2, "'fp7' is not done while loading"),
         (("--cache", "f7"), 2, "'f7' is no type of a KV cache"),
         (("--board", "a1000"), 5, "a1000"),
     ],

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from builders import a_serve_request
 from gpuslice.engines.memory import managed_share
+from gpuslice.engines.sglang import Sglang, step_tokens
 from gpuslice.engines.vllm import BESIDE_MIB
 from gpuslice.errors import StackError
 from gpuslice.hardware import load_boards
-from gpuslice.sizing.estimate import VLLM_BESIDE_MIB, VLLM_FRACTION
+from gpuslice.sizing.estimate import (
+    SGLANG_FRACTION,
+    VLLM_BESIDE_MIB,
+    VLLM_FRACTION,
+    Sized,
+    estimate_sglang,
+)
+from gpuslice.sizing.shape import Load
+from gpuslice.sizing.size import shape_of
+from real_models import real_model
 
 
 def share(memory_mib: int, limit_mib: int = 0, *, beside_mib: int = 640) -> float:
@@ -51,3 +63,31 @@ def test_a_device_that_holds_no_model_is_refused() -> None:
 def test_sizing_reckons_with_the_share_that_the_engine_gets() -> None:
     assert VLLM_BESIDE_MIB == BESIDE_MIB
     assert share(143_771) == VLLM_FRACTION
+
+
+def sglang_flags(memory_mib: int, context_tokens: int) -> dict[str, str]:
+    request = a_serve_request(slice_memory_mib=memory_mib, context_tokens=context_tokens)
+    argv = Sglang().launch(request).command
+    return dict(pairwise(argv))
+
+
+def sized_for_sglang(context_tokens: int) -> Sized:
+    model = real_model("qwen3-4b")
+    load = Load(context_tokens=context_tokens, concurrency=4)
+    return estimate_sglang(shape_of(model.config, model.tensors, model.name), load)
+
+
+@pytest.mark.parametrize("context_tokens", [512, 4096, 8192, 32_768])
+def test_sglang_gets_for_weights_and_cache_what_sizing_reckons_with(context_tokens: int) -> None:
+    sized = sized_for_sglang(context_tokens)
+    flags = sglang_flags(sized.memory_mib, context_tokens)
+    inside_mib = sum(part.memory_mib for part in sized.parts[:-1])
+    managed_mib = float(flags["--mem-fraction-static"]) * sized.memory_mib
+    rounding_mib = sized.memory_mib / 10_000  # the share has four digits
+    assert inside_mib - rounding_mib <= managed_mib <= sized.memory_mib - sized.beside_mib
+    assert f"{step_tokens(context_tokens):,} tokens" in sized.parts[-1].rule
+    assert int(flags["--chunked-prefill-size"]) == step_tokens(context_tokens)
+
+
+def test_sglang_leaves_a_tenth_of_a_large_slice_as_sizing_says() -> None:
+    assert float(sglang_flags(143_771, 4096)["--mem-fraction-static"]) == SGLANG_FRACTION

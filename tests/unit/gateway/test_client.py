@@ -14,7 +14,13 @@ from gpuslice.errors import GatewayError
 from gpuslice.gateway.client import GatewayClient, Worker
 from gpuslice.runtime.ports import free_port
 
-READY = {"id": "w1", "url": "http://127.0.0.1:20001", "model_id": "chat", "is_healthy": True}
+READY = {
+    "id": "w1",
+    "url": "http://127.0.0.1:20001",
+    "model_id": "chat",
+    "is_healthy": True,
+    "load": 2,
+}
 DEAD = {"id": "w2", "url": "http://127.0.0.1:20002", "model_id": "coder", "is_healthy": False}
 NEW = {"id": "w3", "url": "http://127.0.0.1:20003", "is_healthy": True}
 
@@ -67,7 +73,7 @@ def answering(handler: type[Recorded]) -> Iterator[Answering]:
 def test_workers_are_read_in_order_of_their_urls(answering: Answering) -> None:
     client = answering(200, {"workers": [NEW, DEAD, READY]})
     assert client.list_workers() == (
-        Worker(id="w1", url="http://127.0.0.1:20001", model="chat", healthy=True),
+        Worker(id="w1", url="http://127.0.0.1:20001", model="chat", healthy=True, load=2),
         Worker(id="w2", url="http://127.0.0.1:20002", model="coder", healthy=False),
         Worker(id="w3", url="http://127.0.0.1:20003", model="", healthy=True),
     )

@@ -98,6 +98,44 @@ def test_a_name_that_is_alive_is_not_started_twice(runtime: ProcessRuntime) -> N
         runtime.start(a_launch())
 
 
+def test_one_name_lives_on_two_slices_and_each_is_found_and_stopped_by_itself(
+    runtime: ProcessRuntime,
+) -> None:
+    old = runtime.start(a_launch())
+    new = runtime.start(a_launch(slice_uuid="MIG-new", port=20002, config_hash="fedcba9876543210"))
+    assert old.key != new.key
+    assert old.name == new.name
+    assert set(runtime.list()) == {old, new}
+    runtime.stop(old)
+    assert runtime.list() == (new,)
+
+
+SAYING = (
+    "import sys, time; [print(sys.argv[1], flush=True) or time.sleep(0.01) for _ in range(6000)]"
+)
+
+
+@pytest.mark.parametrize("stays", ["old", "new"])
+def test_while_two_live_the_log_is_that_of_the_new_one_and_afterwards_of_the_one_that_is_left(
+    runtime: ProcessRuntime, stays: str
+) -> None:
+    def last() -> tuple[str, ...]:
+        return runtime.tail(old.name, lines=1)
+
+    old = runtime.start(a_launch(sys.executable, "-c", SAYING, "old"))
+    wait_until(lambda: last() == ("old",))
+    new = runtime.start(a_launch(sys.executable, "-c", SAYING, "new", slice_uuid="MIG-new"))
+    wait_until(lambda: last() == ("new",))
+    assert "old" not in runtime.tail(old.name, lines=10)[1:]
+
+    runtime.stop(new if stays == "old" else old)
+
+    wait_until(lambda: last() == (stays,))
+    assert {"old", "new"} <= set(runtime.tail(old.name, lines=100_000))
+    runtime.stop_all(runtime.list())
+    assert last() == (stays,)
+
+
 def test_server_leads_a_session_of_its_own(runtime: ProcessRuntime) -> None:
     started = runtime.start(a_launch())
     process = identify(started.pid)

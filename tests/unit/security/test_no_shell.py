@@ -80,6 +80,7 @@ def test_processes_are_started_in_these_places_only() -> None:
         "apply/hooks.py",
         "cli/simulating.py",
         "driver/reset.py",
+        "runtime/docker/cdi.py",
         "runtime/starting.py",
     }
 

@@ -30,6 +30,12 @@ def changed(*arguments: str) -> dict[str, Any]:
         (("--max-model-len", "auto"), {}),
         (("--max-num-seqs", "64"), {"concurrency": 64}),
         (("--max-num-batched-tokens", "16384"), {"step_tokens": 16384}),
+        (("--max-num-seqs", "0"), {"concurrency": 0}),
+        (("--chunked-prefill-size", "-1"), {"step_tokens": 16384}),
+        (
+            ("--context-length=32768", "--chunked-prefill-size=-1"),
+            {"context_tokens": 32768, "step_tokens": 32768},
+        ),
         (("--gpu-memory-utilization", "0.5"), {"fraction": 0.5}),
         (("--gpu-memory-utilization", "7"), {}),
         (("--gpu-memory-utilization", "much"), {}),
@@ -79,3 +85,10 @@ def test_draft_model_is_found(arguments: tuple[str, ...], draft: str) -> None:
 def test_arguments_that_stretch_the_context_are_noticed() -> None:
     assert asked_with(LOAD, ("--hf-overrides", "{}")).stretched
     assert not asked_with(LOAD, ("--max-model-len", "9")).stretched
+
+
+@pytest.mark.parametrize("written", ["--quantization", "-q"])
+def test_quantization_and_revision_are_heard(written: str) -> None:
+    asked = asked_with(LOAD, (written, "fp8", "--revision", "v2"))
+    assert (asked.quantization, asked.revision) == ("fp8", "v2")
+    assert asked_with(LOAD, ()).quantization == ""

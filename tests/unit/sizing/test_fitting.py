@@ -116,7 +116,9 @@ def test_every_board_that_can_be_sliced_is_looked_at_unless_one_is_named() -> No
         ("nvfp4", Generation.BLACKWELL, ""),
         ("fp8", Generation.AMPERE, "no fp8 arithmetic on Ampere"),
         ("fp8", Generation.HOPPER, ""),
-        ("mxfp4", Generation.AMPERE, "no MXFP4 arithmetic"),
+        ("mxfp4", Generation.AMPERE, "begins with Blackwell"),
+        ("mxfp4", Generation.HOPPER, "begins with Blackwell"),
+        ("mxfp4", Generation.BLACKWELL, ""),
         ("awq", Generation.AMPERE, ""),
         ("", Generation.AMPERE, ""),
     ],
@@ -127,3 +129,14 @@ def test_packing_that_a_card_cannot_compute_with_is_told(
     remark = quantization_remark(method, generation)
     assert said in remark
     assert bool(remark) is bool(said)
+
+
+def test_fp8_weights_are_named_where_they_would_make_it_fit() -> None:
+    need, smaller = a_need(15.0), a_need(7.7)
+    load = Load(context_tokens=1024, concurrency=1)
+    found = fit_board(board("a100-80gb"), need, load, engine="vllm", in_fp8=smaller)
+    assert found.smaller is not None
+    assert found.smaller.profile == "1g.10gb"
+    assert found.instead == ("fp8 weights",)
+    too_large = fit_board(board("a100-80gb"), need, load, engine="vllm", in_fp8=need)
+    assert too_large.instead == ()

@@ -7,7 +7,7 @@ import pytest
 
 from builders import the_small_model
 from gpuslice.errors import SizingError
-from gpuslice.sizing.gguf import GgufHeader, read_gguf
+from gpuslice.sizing.gguf import GgufHeader, HeaderGoesOn, gguf_header, read_gguf
 from model_files import F16, Q4_0, TINY_LLAMA, gguf_bytes
 
 
@@ -78,7 +78,7 @@ def test_every_cut_through_the_header_is_an_error_and_nothing_else(tmp_path: Pat
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", "cannot be read as a GGUF file"),
+        (b"", "is empty"),
         (b"PK\x03\x04" + b"\0" * 100, "does not start with 'GGUF'"),
         (b"GGUF" + struct.pack("<IQQ", 1, 0, 0), "is GGUF version 1"),
         (b"GGUF" + struct.pack(">IQQ", 3, 0, 0), "big-endian"),
@@ -108,5 +108,29 @@ def test_broken_file_is_named_with_what_is_broken(tmp_path: Path, data: bytes, s
 
 
 def test_missing_file_is_translated(tmp_path: Path) -> None:
-    with pytest.raises(SizingError, match="cannot be read"):
+    with pytest.raises(SizingError, match="there is no file") as caught:
         read_gguf(tmp_path / "none.gguf")
+    assert "owner/name:Q4_K_M" in caught.value.hint
+
+
+def test_file_that_may_not_be_read_is_translated(tmp_path: Path) -> None:
+    with pytest.raises(SizingError, match="cannot be read: Is a directory"):
+        read_gguf(tmp_path)
+
+
+@pytest.mark.parametrize("given", range(0, 300, 7))
+def test_beginning_of_a_file_asks_for_more_or_says_what_the_whole_file_says(given: int) -> None:
+    whole = gguf_bytes(tensors=[("a", (64, 4), F16)])
+    try:
+        header = gguf_header(whole[:given], len(whole), "x")
+    except HeaderGoesOn:
+        assert given < len(gguf_bytes(tensors=[("a", (64, 4), F16)], data=False))
+    else:
+        assert header == gguf_header(whole, len(whole), "x")
+
+
+def test_beginning_of_a_file_that_is_cut_off_is_told(tmp_path: Path) -> None:
+    data = gguf_bytes(data=False)
+    with pytest.raises(SizingError, match="cut off inside its header"):
+        gguf_header(data[:100], 100, "x")
+    assert read(tmp_path, gguf_bytes()) == gguf_header(gguf_bytes(), len(gguf_bytes()), "x")

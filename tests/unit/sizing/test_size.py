@@ -9,6 +9,7 @@ import pytest
 from builders import the_small_model
 from gpuslice.errors import SizingError
 from gpuslice.sizing import Sized, size_model
+from gpuslice.sizing.size import read_model
 from model_files import F16, gguf_bytes, qwen3_tensors, write_safetensors
 
 
@@ -55,7 +56,7 @@ def test_safetensors_folder_is_sized_to_what_vllm_measured(tmp_path: Path) -> No
 def test_hub_name_is_nothing_that_llama_cpp_serves(source: str) -> None:
     with pytest.raises(SizingError, match=r"no \.gguf file") as caught:
         size(source, engine="llama.cpp")
-    assert "`slice:` or `memory:`" in caught.value.hint
+    assert "hf download" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def test_hub_name_without_the_hubs_library_says_what_to_install(
     assert "pip install 'gpuslice[hub]'" in caught.value.hint
 
 
-@pytest.mark.parametrize("source", ["org/name/more", "org/name:Q4", "a b"])
+@pytest.mark.parametrize("source", ["org/name/more", ":Q4", "a b"])
 def test_name_that_no_hub_has_is_told(source: str) -> None:
     with pytest.raises(SizingError, match="no name of a model on the hub"):
         size(source)
@@ -198,3 +199,65 @@ def test_sglang_leaves_the_activations_beside_its_share(tmp_path: Path) -> None:
     assert [part.name for part in here.parts[:2]] == [part.name for part in there.parts[:2]]
     assert here.parts[-1].name == "beside SGLang's 0.90 of the slice"
     assert here.beside_mib >= 640 + 256 + 154 * 4096 // 1024
+
+
+def write_config(folder: Path) -> None:
+    write_qwen3(folder)
+    (folder / "model.safetensors").unlink()
+
+
+def test_pytorchs_own_files_count_by_their_size_and_are_marked(tmp_path: Path) -> None:
+    write_config(tmp_path)
+    for number in (1, 2):
+        with (tmp_path / f"pytorch_model-0000{number}-of-00002.bin").open("wb") as file:
+            file.truncate(300 * 2**20)
+    (tmp_path / "training_args.bin").write_bytes(b"x" * 2**20)
+    model = read_model(str(tmp_path), "vllm")
+    assert model.weights.bytes == 600 * 2**20
+    assert not model.architecture.exact
+    assert "as large as their files" in model.architecture.notes[0]
+    assert size(tmp_path).parts[0].memory_mib == 600
+
+
+def test_half_of_pytorchs_own_files_is_a_download_that_did_not_finish(tmp_path: Path) -> None:
+    write_config(tmp_path)
+    (tmp_path / "pytorch_model-00002-of-00002.bin").write_bytes(b"x")
+    with pytest.raises(SizingError, match="holds 1 of 2 files of weights"):
+        size(tmp_path)
+
+
+def test_folder_of_gguf_files_says_which_path_to_give(tmp_path: Path) -> None:
+    (tmp_path / "m-Q4_K_M.gguf").write_bytes(gguf_bytes())
+    (tmp_path / "mmproj-F16.gguf").write_bytes(gguf_bytes())
+    with pytest.raises(SizingError, match=r"holds \.gguf files") as caught:
+        size(tmp_path)
+    assert caught.value.details == ("m-Q4_K_M.gguf",)
+    assert str(tmp_path / "m-Q4_K_M.gguf") in caught.value.hint
+
+
+def test_weights_that_mistral_stores_twice_count_once(tmp_path: Path) -> None:
+    write_qwen3(tmp_path)
+    alone = size(tmp_path)
+    single = tmp_path / "model.safetensors"
+    (tmp_path / "consolidated.safetensors").write_bytes(single.read_bytes()[:0])
+    single.rename(tmp_path / "model-00001-of-00001.safetensors")
+    assert size(tmp_path) == alone
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 16060522496\n"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin", "m.gguf"])
+def test_file_that_git_lfs_has_not_fetched_is_told(tmp_path: Path, name: str) -> None:
+    write_config(tmp_path)
+    (tmp_path / name).write_bytes(POINTER)
+    source = tmp_path / name if name.endswith(".gguf") else tmp_path
+    with pytest.raises(SizingError, match="git-lfs has to fetch") as caught:
+        size(source)
+    assert "git lfs pull" in caught.value.hint
+
+
+def test_draft_model_that_cannot_be_read_is_called_so(tmp_path: Path) -> None:
+    write_qwen3(tmp_path)
+    with pytest.raises(SizingError, match=r"draft model \./none: there is no folder"):
+        with_arguments(tmp_path, "--speculative-config", '{"model": "./none"}')

@@ -209,3 +209,10 @@ def test_step_reads_everything_but_rows_towers_drafts_and_idle_experts() -> None
     assert work.flops_per_token == 2 * (50 + 5 + 100)
     tied = Architecture(name="x", layers=(), layer_count=2, tied=True)
     assert token_work(tied, weights_of(tensors, tied)).step_bytes == 110
+
+
+def test_scales_of_32_bits_are_not_held_in_16() -> None:
+    scale = Tensor(
+        name="model.layers.0.mlp.up_proj.weight_scale_inv", kind="F32", shape=(8, 8), bytes=256
+    )
+    assert weights_of([scale], MODEL, "fp8", 8).halved_bytes == 0

@@ -37,7 +37,7 @@ def plan_view(proposal: Proposal, *, prices: bool = False) -> RenderableType:
         Text(),
         *pictures(proposal),
         servers_view(proposal),
-        steps_summary(proposal) if many else steps_view(proposal),
+        steps_summary(proposal) if many else steps_view(proposal, proposal.acts),
         Text(),
         *(Text(line) for line in purchase_lines(proposal)),
         proof_view(proposal.plan, prices=prices),
@@ -76,8 +76,11 @@ def plan_json(proposal: Proposal) -> dict[str, Any]:
         "seats": [asdict(seat) for seat in plan.seats],
         "unplaced": [asdict(unplaced) for unplaced in plan.unplaced],
         "servers": [asdict(server) for server in plan.servers],
+        "restarts": [asdict(restart) for restart in proposal.restarts],
         "addition": [asdict(addition) for addition in plan.addition],
-        "steps": [{"step": text, "by_hand": typed} for text, typed in steps_told(proposal)],
+        "steps": [
+            {"step": text, "by_hand": typed} for text, typed in steps_told(proposal, proposal.acts)
+        ],
         **proof_json(plan),
     }
 

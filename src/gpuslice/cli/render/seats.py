@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuslice.agent.proposal import Proposal
-from gpuslice.cli.render.servers import fates_of
+from gpuslice.cli.render.servers import fates_of, restarting_in_place
 from gpuslice.model.demand import Demand, NamedProfile, ReplicaId
 from gpuslice.model.plan import Fate, Seat
 
@@ -20,7 +20,8 @@ _TITLES = {Fate.STAYS: "stay", Fate.STARTS: "start", Fate.MOVES: "move"}
 def seats_table(proposal: Proposal) -> Table:
     """Show each model's need, and each replica's slice and why."""
     table = _table("replica", "engine", "needs", "slice", "GPU", "at", "memory", "server")
-    fates = fates_of(proposal)
+    fates: dict[ReplicaId, str] = {r: str(fate) for r, fate in fates_of(proposal).items()}
+    fates |= dict.fromkeys(restarting_in_place(proposal), "restarts")
     engines = _engines(proposal)
     for demand in proposal.demands:
         seats = [s for s in proposal.plan.seats if s.replica.model == demand.model]
@@ -115,7 +116,7 @@ def _table(*names: str) -> Table:
 
 
 def _seat_row(
-    proposal: Proposal, seat: Seat, engine: str, need: str, fate: Fate | None
+    proposal: Proposal, seat: Seat, engine: str, need: str, fate: str | None
 ) -> tuple[str, ...]:
     slice_ = seat.slice
     return (

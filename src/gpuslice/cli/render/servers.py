@@ -6,7 +6,7 @@ Separate from seats, which say who gets which slice: here is what the people who
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -27,8 +27,8 @@ _VERBS = {
     Fate.STOPS: ("stops", "stop"),
 }
 _HONESTLY = (
-    "Servers that move are stopped, all at once, before they are started on their new slices; "
-    "meanwhile only replicas that stay answer."
+    "A server that moves answers until its new one is ready; one that pauses or restarts leaves "
+    "when all others are ready, and does not answer until it is back."
 )
 
 
@@ -38,43 +38,61 @@ def fates_of(proposal: Proposal) -> dict[ReplicaId, Fate]:
 
 
 def servers_view(proposal: Proposal) -> RenderableType:
-    """Count the servers by fate, and name those that move or stop."""
+    """Count the servers by fate, and name those that move, restart or stop."""
     servers = proposal.plan.servers
     if not servers:
         return Group()
     parts: list[RenderableType] = [Text(f"\n{servers_line(proposal)}")]
-    troubled = [server for server in servers if server.fate in (Fate.MOVES, Fate.STOPS)]
+    why = {restart.replica: restart.why for restart in proposal.restarts}
+    troubled = [s for s in servers if s.fate in (Fate.MOVES, Fate.STOPS) or s.replica in why]
     if troubled:
         parts.append(_table(proposal, troubled[:_TOLD]))
     if len(troubled) > _TOLD:
         parts.append(Text(f"  … and {len(troubled) - _TOLD:,} more (--json has all)"))
-    if any(server.fate is Fate.MOVES for server in troubled):
+    if any(server.fate is not Fate.STOPS for server in troubled):
         parts.append(Text(_HONESTLY, style="dim"))
-    if silent := _silent_models(servers):
+    if silent := _silent_models(servers, why):
         parts.append(Text(f"In between nobody answers for: {', '.join(silent)}.", style="yellow"))
+    if None in why:
+        text = f"The gateway restarts: {why[None]}; nobody is answered until it is back."
+        parts.append(Text(text, style="yellow"))
     return Group(*parts)
 
 
 def servers_line(proposal: Proposal) -> str:
-    """Say how many servers stay, start, move and stop, and how many moves cannot but pause."""
+    """Say how many servers stay, restart, start, move and stop, and how many moves pause."""
     counts = Counter(server.fate for server in proposal.plan.servers)
-    told = ", ".join(_counted(counts[fate], fate) for fate in Fate if counts[fate])
-    pauses = sum(server.pause for server in proposal.plan.servers)
+    restarting = len(restarting_in_place(proposal))
+    counts[Fate.STAYS] -= restarting
+    parts = [_counted(counts[fate], *_VERBS[fate]) for fate in Fate if counts[fate]]
+    parts += [_counted(restarting, "restarts", "restart")] if restarting else []
+    told = ", ".join(parts)
+    why = {restart.replica for restart in proposal.restarts}
+    moving = [s for s in proposal.plan.servers if s.fate is Fate.MOVES]
+    pauses = sum(server.pause or server.replica in why for server in moving)
     return f"Servers: {told}" + (f"; {pauses:,} with a pause that is unavoidable" if pauses else "")
 
 
-def _silent_models(servers: Iterable[ServerPlan]) -> tuple[str, ...]:
-    """List the models that run now and go on, but of which nobody answers during the change."""
-    fates: dict[str, set[Fate]] = {}
+def restarting_in_place(proposal: Proposal) -> frozenset[ReplicaId]:
+    """Name the replicas that stay on their slice and get another server there."""
+    why = {restart.replica for restart in proposal.restarts}
+    staying = {s.replica for s in proposal.plan.servers if s.fate is Fate.STAYS}
+    return frozenset(staying & why)
+
+
+def _silent_models(
+    servers: Iterable[ServerPlan], restarting: Container[ReplicaId | None]
+) -> tuple[str, ...]:
+    """List the models that run now and go on, but of which nobody answers at some moment."""
+    silent: dict[str, bool] = {}
     for server in servers:
-        fates.setdefault(server.replica.model, set()).add(server.fate)
-    return tuple(
-        model for model, seen in fates.items() if Fate.MOVES in seen and Fate.STAYS not in seen
-    )
+        if server.fate in (Fate.STAYS, Fate.MOVES):
+            pauses = server.pause or server.replica in restarting
+            silent[server.replica.model] = silent.get(server.replica.model, True) and pauses
+    return tuple(model for model, nobody in silent.items() if nobody)
 
 
-def _counted(count: int, fate: Fate) -> str:
-    one, many = _VERBS[fate]
+def _counted(count: int, one: str, many: str) -> str:
     return f"{count:,} {one if count == 1 else many}"
 
 
@@ -88,6 +106,7 @@ def _table(proposal: Proposal, servers: list[ServerPlan]) -> Table:
 def _rows(proposal: Proposal, servers: list[ServerPlan]) -> Iterator[tuple[str, ...]]:
     indexes = {gpu.uuid: gpu.index for gpu in proposal.observed.gpus}
     seats = {seat.replica: seat for seat in proposal.plan.seats}
+    restarts = {restart.replica: restart.why for restart in proposal.restarts}
     unplaced = {unplaced.replica for unplaced in proposal.plan.unplaced}
     for server in servers:
         assert server.origin is not None, "it runs somewhere now"
@@ -95,10 +114,15 @@ def _rows(proposal: Proposal, servers: list[ServerPlan]) -> Iterator[tuple[str, 
         if server.fate is Fate.STOPS:
             why = "finds no slice" if server.replica in unplaced else "no longer asked for"
             yield str(server.replica), "stops", origin, why
+        elif server.fate is Fate.STAYS:
+            why = f"{restarts[server.replica]}; it does not answer meanwhile"
+            yield str(server.replica), "restarts", origin, why
         else:
             seat = seats[server.replica]
             way = f"{origin} → {_place(seat.slice, indexes)}"
-            yield str(server.replica), "moves", way, _how(server, seat)
+            pinned = restarts.get(server.replica)
+            how = f"a pause is unavoidable: {pinned}" if pinned else _how(server, seat)
+            yield str(server.replica), "moves", way, how
 
 
 def _place(slice_: Slice | PlannedSlice, indexes: Mapping[str, int]) -> str:

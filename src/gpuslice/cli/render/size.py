@@ -95,7 +95,7 @@ def _smaller_text(fitting: Fitting) -> str:
         return "there is none"
     name = fitting.smaller.profile
     if not fitting.instead:
-        return f"{name}: not by less context, fewer requests or a smaller cache"
+        return f"{name}: not by less context, fewer requests, or a smaller cache or weights"
     return f"{name} with {' or '.join(fitting.instead)}"
 
 
@@ -104,6 +104,8 @@ def _notes(answer: Answer) -> list[Text]:
     notes = list(architecture.notes)
     if answer.load.context_tokens > architecture.longest_context > 0:
         notes.append(f"the model was made for {architecture.longest_context:,} tokens")
+    if any("fp8 weights" in fitting.instead for fitting in answer.fittings):
+        notes.append("fp8 weights: --quantization fp8, here and in the engine's args")
     remarks: dict[str, list[str]] = {}
     for fitting in answer.fittings:
         if fitting.remark:

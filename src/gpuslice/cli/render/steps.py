@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gpuslice.agent.handover import Act, Leave, Steps, steps_of
 from gpuslice.model.gpu import Observed
 from gpuslice.model.plan import Plan
 from gpuslice.planner.ordering.steps import (
@@ -40,9 +41,23 @@ class Planned(Protocol):
         """The machine."""
 
 
-def steps_view(proposal: Planned) -> RenderableType:
-    """List what would be done, and what one would type to do it by hand."""
-    return told_view(list(steps_told(proposal)))
+def steps_view(proposal: Planned, acts: Sequence[Act] = ()) -> RenderableType:
+    """List what would be done, and what one would type to do it by hand.
+
+    Args:
+        proposal: The plan.
+        acts: Its steps with the leaving of servers between them; none where no server is in play.
+    """
+    told: list[tuple[str, str]] = []
+    for act in acts or (Steps(steps=steps(proposal.plan)),):
+        match act:
+            case Steps():
+                told += _told(proposal, act.steps)
+            case Leave():
+                told.append((_leaving(proposal, act), ""))
+            case _:
+                assert_never(act)
+    return told_view(told)
 
 
 def told_view(told: Sequence[tuple[str, str]]) -> RenderableType:
@@ -72,9 +87,17 @@ def steps_summary(proposal: Planned) -> RenderableType:
     return table
 
 
-def steps_told(proposal: Planned) -> Iterator[tuple[str, str]]:
-    """Tell every step in words and as a person would type it."""
-    return _told(proposal, steps(proposal.plan))
+def steps_told(proposal: Planned, acts: Sequence[Act] = ()) -> Iterator[tuple[str, str]]:
+    """Tell every step in words and as a person would type it, in the order of `steps_view`."""
+    return _told(proposal, steps_of(acts) or steps(proposal.plan))
+
+
+def _leaving(proposal: Planned, leave: Leave) -> str:
+    """Say whose old servers leave."""
+    servers = proposal.plan.servers
+    names = [str(s.replica) for s in servers if s.origin and s.origin.key in leave.slices]
+    whose = "server of" if len(names) == 1 else "servers of"
+    return f"once all others are ready: let the old {whose} {', '.join(names)} finish, and stop"
 
 
 def _told(proposal: Planned, todo: Sequence[Step]) -> Iterator[tuple[str, str]]:

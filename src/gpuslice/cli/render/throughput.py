@@ -16,7 +16,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from gpuslice.cli.sizing import Answer
     from gpuslice.sizing.rating import Rating
-    from gpuslice.sizing.throughput import Traffic
+    from gpuslice.sizing.throughput import Range, Traffic
 
 _IN_FULL = 2
 """Of so many boards at most every slice is shown, of more the smallest that holds the model."""
@@ -31,7 +31,8 @@ def throughput_view(answer: Answer) -> tuple[RenderableType, ...]:
     for rating in ratings:
         bases.setdefault(rating.basis, []).append(rating.board)
     told = (f"{', '.join(dict.fromkeys(boards))}: {basis}" for basis, boards in bases.items())
-    return (_table(ratings, traffic), *(Text(text, style="dim") for text in told), Text(""))
+    dim = (Text(text, style="dim") for text in told)
+    return (_title(traffic), _table(ratings), *dim, Text(""))
 
 
 def throughput_json(answer: Answer) -> dict[str, Any]:
@@ -44,29 +45,35 @@ def throughput_json(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _table(ratings: tuple[Rating, ...], traffic: Traffic) -> Table:
-    title = (
+def _title(traffic: Traffic) -> Text:
+    return Text(
         f"tokens/s, estimated for {traffic.concurrency:,} at a time of "
         f"{traffic.prompt_tokens:,} prompt and {traffic.answer_tokens:,} answer tokens"
     )
-    table = Table(title=title, title_justify="left", title_style="", box=None)
+
+
+def _table(ratings: tuple[Rating, ...]) -> Table:
+    table = Table(box=None)
     table.add_column("board", style="bold", no_wrap=True)
     table.add_column("slice", no_wrap=True)
-    table.add_column("answered in all", style="green")
-    table.add_column("decode alone")
-    table.add_column("prefill alone")
-    table.add_column("decode waits for")
+    table.add_column("answered\nin all", style="green")
+    table.add_column("decode\nalone")
+    table.add_column("prefill\nalone")
+    table.add_column("waits\nfor")
     for rating in ratings:
         made = rating.estimate
         table.add_row(
             rating.board,
             rating.profile,
-            str(made.answers),
-            str(made.decode),
-            str(made.prefill),
+            *(_on_two_lines(each) for each in (made.answers, made.decode, made.prefill)),
             made.bound,
         )
     return table
+
+
+def _on_two_lines(estimated: Range) -> str:
+    """Put the range below the number, so that all columns fit into eighty characters."""
+    return str(estimated).replace(" (", "\n(")
 
 
 def _ratings(answer: Answer) -> tuple[tuple[Rating, ...], Traffic]:

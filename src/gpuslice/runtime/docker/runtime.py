@@ -318,17 +318,9 @@ def _running(found: dict[str, Any]) -> RunningServer:
             f"The labels of container {found['Id'][:12]} are not those gpuslice writes.",
             hint=f"remove it: docker rm -f {found['Id'][:12]}",
         )
-    return RunningServer(
-        name=labels.name,
-        stack=labels.stack,
-        role=labels.role,
-        replica=labels.replica,
+    return labels.running(
         pid=found["State"]["Pid"],
         started_at=_unix(found["State"]["StartedAt"]),
-        host=labels.host,
-        port=labels.port,
-        slice_uuid=labels.slice_uuid,
-        config_hash=labels.config_hash,
         container=found["Id"],
     )
 

@@ -19,7 +19,7 @@ import yaml
 
 GPU_KIND = "nvidia.com/gpu"
 _SUFFIXES = (".yaml", ".json")  # no other file counts
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C where there is one
+_SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MOST_BYTES = 4 * 1024 * 1024  # a machine of 8 GPUs with 7 slices each has about 200 kB
 
 
@@ -68,6 +68,15 @@ def _understood(file: Path) -> Any:
         if not file.is_file() or file.stat().st_size > _MOST_BYTES:
             return None
         data = file.read_bytes()
-        return json.loads(data) if file.suffix == ".json" else yaml.load(data, Loader=_LOADER)  # noqa: S506 - a safe one
+        return json.loads(data) if file.suffix == ".json" else _safely_loaded(data)
     except (OSError, yaml.YAMLError, ValueError, RecursionError):
         return None
+
+
+def _safely_loaded(data: bytes) -> Any:
+    """Do what ``yaml.safe_load`` does, ten times faster where libyaml is there."""
+    loader = _SAFE_LOADER(data)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()

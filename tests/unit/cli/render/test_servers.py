@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from builders import a_board_gpu, with_slices
+from gpuslice.agent.proposal import Restart
 from gpuslice.cli.render.servers import servers_line, servers_view
 from gpuslice.model.demand import ReplicaId
 from gpuslice.model.plan import Fate, Plan, Unplaced
@@ -15,9 +16,9 @@ GPUS = (with_slices(a_board_gpu(), ("3g.40gb", 0), ("1g.10gb", 4)), a_board_gpu(
 LARGE, SMALL = GPUS[0].slices
 
 
-def shown(plan: Plan) -> list[str]:
+def shown(plan: Plan, *restarts: Restart) -> list[str]:
     """The lines, with single spaces."""
-    text = screen(servers_view(a_proposal(plan, *GPUS)), columns=200)
+    text = screen(servers_view(a_proposal(plan, *GPUS, restarts=restarts)), columns=200)
     return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
 
 
@@ -38,18 +39,21 @@ def test_servers_that_stay_and_start_are_only_counted() -> None:
 
 
 def test_a_move_says_from_where_to_where_and_that_the_new_slice_comes_first() -> None:
-    line, row, honestly, nobody = shown(moving())
+    line, row, honestly = shown(moving())
     assert line == "Servers: 1 moves"
     assert row == (
         "chat/0 moves GPU 0 3g.40gb at 0:4 → GPU 1 3g.40gb at 0:4 "
         "its new slice is there before the old one goes"
     )
-    assert "are stopped, all at once, before they are started on their new slices" in honestly
-    assert nobody == "In between nobody answers for: chat."
+    assert honestly.startswith("A server that moves answers until its new one is ready;")
+
+
+def test_a_model_of_which_everybody_pauses_is_named() -> None:
+    assert shown(moving(pause=True))[-1] == "In between nobody answers for: chat."
 
 
 def test_while_a_replica_stays_its_model_goes_on_answering() -> None:
-    plan = moving()
+    plan = moving(pause=True)
     stays = a_server(Fate.STAYS, SMALL, replica=1)
     lines = shown(replace(plan, servers=(*plan.servers, stays)))
     assert not [line for line in lines if line.startswith("In between")]
@@ -79,6 +83,27 @@ def test_a_server_that_stops_says_whether_it_is_unwanted_or_found_no_slice() -> 
     assert line == "Servers: 2 stop"
     assert first == "chat/0 stops GPU 0 1g.10gb at 4:1 no longer asked for"
     assert second == "chat/1 stops GPU 0 1g.10gb at 4:1 finds no slice"
+
+
+def test_a_server_that_is_replaced_where_it_sits_is_declared_with_the_reason() -> None:
+    servers = tuple(a_server(Fate.STAYS, LARGE, replica=n) for n in range(2))
+    plan = Plan(gpus=(), seats=(a_seat(LARGE),), servers=servers)
+    restart = Restart(replica=ReplicaId("chat", 0), why="args changed")
+    line, row, honestly = shown(plan, restart)
+    assert line == "Servers: 1 stays, 1 restarts"
+    assert row == (
+        "chat/0 restarts GPU 0 3g.40gb at 0:4 args changed; it does not answer meanwhile"
+    )
+    assert "one that pauses or restarts leaves when all others are ready" in honestly
+    both = (restart, Restart(replica=ReplicaId("chat", 1), why="args changed"))
+    assert shown(plan, *both)[-1] == "In between nobody answers for: chat."
+
+
+def test_a_gateway_that_restarts_is_declared() -> None:
+    plan = Plan(gpus=(), seats=(), servers=(a_server(Fate.STAYS, LARGE),))
+    assert shown(plan, Restart(replica=None, why="its address changed"))[-1] == (
+        "The gateway restarts: its address changed; nobody is answered until it is back."
+    )
 
 
 def test_many_moves_are_counted_and_the_first_few_named() -> None:

@@ -65,3 +65,9 @@ def test_scripts_get_the_range_and_what_it_rests_on() -> None:
     answers = first["estimate"]["answers"]
     assert answers["low"] == pytest.approx(answers["likely"] / 2)
     assert first["basis"].startswith("from data sheets")
+
+
+def test_whole_range_is_shown_on_a_terminal_of_eighty_columns() -> None:
+    lines = shown(an_answer("h200", "b200"))
+    assert max(map(len, lines)) <= 80
+    assert "…" not in "".join(lines)
