@@ -31,6 +31,19 @@ def stays(what: str = "staying") -> None:
         signal.pause()
 
 
+def lingers(words: str) -> None:
+    """Run until a signal comes, and say some last words then."""
+
+    def end(_number: int, _frame: object) -> None:
+        print(words, flush=True)
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, end)
+    print("lingering", flush=True)
+    while True:
+        signal.pause()
+
+
 def ignores() -> None:
     """Run on whatever signal comes."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -107,6 +120,7 @@ if __name__ == "__main__":
         "exits": exits,
         "stays": stays,
         "ignores": ignores,
+        "lingers": lingers,
         "eats": eats,
         "listens": listens,
         "tells": tells,

@@ -17,7 +17,7 @@ import logging
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -255,8 +255,9 @@ class DockerRuntime:
         with (
             suppress(ContainerGoneError),
             self._engine.asking("a log cannot be followed", timeout_s=None) as api,
+            closing(api.logs(id_, stream=True, follow=True, tail=0)) as pieces,
         ):
-            for piece in api.logs(id_, stream=True, follow=True, tail=0):
+            for piece in pieces:
                 *complete, rest = (rest + piece).split(b"\n")
                 yield from map(printable, complete)
         if rest:
