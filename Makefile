@@ -6,7 +6,7 @@ DEMO_READY := $(VENV)/.demo-ready
 DEV_READY := $(VENV)/.dev-ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-docker test-hardware check format benchmarks benchmarks-planner benchmarks-sizing benchmarks-throughput chaos clean
+.PHONY: help demo test test-docker test-hardware check format benchmarks benchmarks-docker benchmarks-planner benchmarks-sizing benchmarks-throughput chaos clean
 
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -14,8 +14,8 @@ help:  ## Say what can be made
 demo: $(DEMO_READY)  ## Run the whole job on a simulated A100 with real model servers
 	@$(BIN)/python demo/demo.py
 
-test: $(DEV_READY)  ## Run the tests
-	$(BIN)/python -m pytest
+test: $(DEV_READY)  ## Run the tests, on all cores
+	$(BIN)/python -m pytest --numprocesses auto --dist loadscope
 
 test-docker: $(DEV_READY)  ## Run servers in a real Docker engine, started for it (as root)
 	GPUSLICE_REQUIRE_DOCKER=1 $(BIN)/python -m tools.docker_engine run -- \
@@ -36,6 +36,9 @@ format: $(DEV_READY)  ## Format the code
 
 benchmarks: $(DEV_READY)  ## Time whole commands against the interpreter's own start
 	$(BIN)/python benchmarks/commands.py
+
+benchmarks-docker: $(DEV_READY)  ## Time servers in Docker against a script of docker run lines (as root): OPTIONS='--only up'
+	$(BIN)/python -m benchmarks.docker $(OPTIONS)
 
 benchmarks-planner: $(DEV_READY)  ## Try the planner against published methods: OPTIONS='--families F6 --large'
 	$(BIN)/python -m benchmarks.planner.suite $(OPTIONS)

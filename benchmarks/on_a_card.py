@@ -52,10 +52,18 @@ class Program:
     Attributes:
         path: Path of the program ``vllm``.
         python_path: PYTHONPATH of the server, "" for none.
+        environment: Further variables of the server.
     """
 
     path: str
     python_path: str = ""
+    environment: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def variables(self) -> tuple[tuple[str, str], ...]:
+        """All variables of the server beside gpuslice's own."""
+        python_path = (("PYTHONPATH", self.python_path),) if self.python_path else ()
+        return (*python_path, *self.environment)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +78,8 @@ class Started:
         log: What it has logged so far.
         used_mib: Memory of the card that is used since it was started, MiB.
         took_s: From start to the first answered request, seconds.
+        before_mib: Memory of the card that was used before, MiB.
+        log_file: Where it goes on logging, while it runs.
     """
 
     model: Path
@@ -79,6 +89,8 @@ class Started:
     log: str
     used_mib: int
     took_s: float
+    before_mib: int = 0
+    log_file: Path | None = None
 
 
 @contextmanager
@@ -116,19 +128,19 @@ def serving(
         replica=ReplicaId(outline.name.lower().replace(".", "-"), 0),
         source=str(model),
         slice_uuid="0",
-        slice_memory_mib=_cuda_total_mib(program) or _card("memory.total"),
+        slice_memory_mib=_cuda_total_mib(program) or card_mib("memory.total"),
         memory_limit_mib=sized.memory_mib,
         port=free_port([]),
         context_tokens=CONTEXT_TOKENS,
         concurrency=CONCURRENCY,
         args=(*_DUMMY, *(("--enforce-eager",) if eager else ()), *outline.arguments),
-        environment=(("PYTHONPATH", program.python_path),) if program.python_path else (),
+        environment=program.variables,
         program=program.path,
     )
     machine = Machine(root=folder / "state")
     runtime = ProcessRuntime(machine)
     launch = Vllm().launch(request)
-    before_mib, began = _card("memory.used"), time.monotonic()
+    before_mib, began = card_mib("memory.used"), time.monotonic()
     server = runtime.start(launch)
     log = machine.log_dir / f"{launch.name}.log"
     try:
@@ -139,8 +151,10 @@ def serving(
             request=request,
             launch=launch,
             log=log.read_text(errors="replace"),
-            used_mib=_card("memory.used") - before_mib,
+            used_mib=card_mib("memory.used") - before_mib,
             took_s=time.monotonic() - began,
+            before_mib=before_mib,
+            log_file=log,
         )
     finally:
         runtime.stop(server)
@@ -155,7 +169,8 @@ def _await(runtime: ProcessRuntime, launch: Launch, log: Path, until: float) -> 
         time.sleep(0.5)
 
 
-def _card(field: str) -> int:
+def card_mib(field: str) -> int:
+    """Ask nvidia-smi for a figure of the card's memory, MiB."""
     command = ["nvidia-smi", "-i", "0", f"--query-gpu={field}", "--format=csv,noheader,nounits"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     return int(done.stdout.strip())

@@ -7,9 +7,9 @@ how a server is started stands in `on_a_card`.
 
 A model that does not start is told with the end of its log, and left out.
 
-What a server needs is put together from what it logs and what the card shows: its weights, the KV
-cache of the load that was asked for, what it measured for one step, and what it takes beside its
-share.
+What a server needs is put together from what it logs and what the card shows once it has answered
+the whole load: its weights, the KV cache of that load, what it measured for one step, and what it
+takes beside its share.
 """
 
 from __future__ import annotations
@@ -19,16 +19,19 @@ import json
 import re
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from benchmarks.clients import NoAnswerError, Served, time_requests
 from benchmarks.kinds import KINDS, outline_of_kind
 from benchmarks.on_a_card import (
     CONCURRENCY,
+    CONTEXT_TOKENS,
     STARTED_WITHIN_S,
     NotStartedError,
     Program,
     Started,
+    card_mib,
     serving,
 )
 from benchmarks.random_models import SHAPES, Outline, outline_of
@@ -36,6 +39,7 @@ from benchmarks.random_models import SHAPES, Outline, outline_of
 from gpuslice.errors import GpusliceError
 
 GIB, MIB = 1024, 1024**2
+_ANSWER_TOKENS = 8
 
 _LOGGED = {
     "weights_gib": r"Model loading took ([\d.]+) GiB",
@@ -60,7 +64,7 @@ class Measured:
         need_predicted: Least memory of a slice for the load, predicted.
         need: What the server needs for it, measured.
         step: What vLLM measured for one step, within its share.
-        beside: What it takes beside its share.
+        beside: What it takes beside its share, after the whole load was answered once.
         started_s: From start to the first answered request, seconds.
     """
 
@@ -83,6 +87,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--program", required=True, help="path of vllm")
     parser.add_argument("--python-path", default="", help="PYTHONPATH of the server")
+    parser.add_argument("--variable", action="append", default=[], metavar="NAME=VALUE",
+                        help="for the server's environment; may be repeated")  # fmt: skip
     parser.add_argument("--shape", action="append", help="only this one; may be repeated")
     parser.add_argument("--within", type=float, default=STARTED_WITHIN_S,
                         help="seconds that a server may take to answer")  # fmt: skip
@@ -106,17 +112,48 @@ def main() -> None:
 
 
 def _measure(outline: Outline, asked: argparse.Namespace) -> Measured:
-    program = Program(path=asked.program, python_path=asked.python_path)
+    parted = (written.partition("=") for written in asked.variable)
+    variables = tuple((name, value) for name, _, value in parted)
+    program = Program(path=asked.program, python_path=asked.python_path, environment=variables)
     with tempfile.TemporaryDirectory() as folder:
         try:
             with serving(
                 outline, Path(folder), program, eager=outline.eager, within_s=asked.within
             ) as started:
-                _keep(asked.logs, outline, started.log)
-                return measured(outline.name, started, eager=outline.eager)
+                busy = _after_load(started)
+                _keep(asked.logs, outline, _log_now(started))
+                return measured(outline.name, busy, eager=outline.eager)
         except NotStartedError as error:
             _keep(asked.logs, outline, error.log)
             raise
+
+
+def _after_load(started: Started) -> Started:
+    """Let the server answer the whole load once, and look at the card again.
+
+    What a step takes for states, experts or attention is partly taken for the first time then. A
+    model that makes embeddings generates nothing, and is left as it is.
+    """
+    launch = started.launch
+    served = Served(host=launch.host, port=launch.port, model=started.request.replica.model)
+    try:
+        time_requests(
+            served,
+            clients=CONCURRENCY,
+            prompt_tokens=CONTEXT_TOKENS - _ANSWER_TOKENS,
+            answer_tokens=_ANSWER_TOKENS,
+            seed=1,
+        )
+    except NoAnswerError as error:
+        print(f"{launch.name}: not loaded: {error}", file=sys.stderr, flush=True)
+        return started
+    return replace(started, used_mib=card_mib("memory.used") - started.before_mib)
+
+
+def _log_now(started: Started) -> str:
+    if started.log_file is None:
+        return started.log
+    return started.log_file.read_text(errors="replace")
 
 
 def _keep(logs: Path | None, outline: Outline, log: str) -> None:

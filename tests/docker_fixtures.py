@@ -121,8 +121,7 @@ def run_container(docker_client: docker.DockerClient) -> Iterator[Callable[..., 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the Docker tests out of a run that is about others too."""
     ours = [item for item in items if item.get_closest_marker("docker")]
-    asked = "docker" in config.option.markexpr or os.environ.get(REQUIRED) == "1"
-    if asked or len(ours) == len(items):
+    if _asked(config) or len(ours) == len(items):
         return
     config.stash[_NOT_ASKED] = len(ours)
     config.hook.pytest_deselected(items=ours)
@@ -134,9 +133,12 @@ def pytest_terminal_summary(
 ) -> None:
     """Say at the end, whatever else is silent, which Docker tests did not run."""
     not_asked = config.stash.get(_NOT_ASKED, 0)
-    if not_asked:
+    # Spread over several processes, tests are collected there, and only they could count.
+    spread = bool(config.getoption("numprocesses", None)) and not _asked(config)
+    if not_asked or spread:
         terminalreporter.write_line(
-            f"{not_asked} Docker tests were left out; make test-docker runs them", yellow=True
+            f"{not_asked or 'The'} Docker tests were left out; make test-docker runs them",
+            yellow=True,
         )
     why_not = config.stash.get(_WHY_NOT, "")
     if why_not:
@@ -146,6 +148,11 @@ def pytest_terminal_summary(
         terminalreporter.write_line(
             f"{number} DOCKER TESTS DID NOT RUN: no Docker engine: {why_not}", red=True, bold=True
         )
+
+
+def _asked(config: pytest.Config) -> bool:
+    """Tell whether the run is about Docker, as `make test-docker` is."""
+    return "docker" in config.option.markexpr or os.environ.get(REQUIRED) == "1"
 
 
 def _do_without(config: pytest.Config, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 
 import pytest
@@ -29,6 +30,7 @@ class World:
         self.new: set[ReplicaId] = set()
         self.made: set[tuple[str, int]] = set()
         self.silent: set[ReplicaId] = set()
+        self.most_silent: dict[str, int] = {}
 
     def settle(self) -> None:
         """Start everybody who has a free slice."""
@@ -54,7 +56,10 @@ class World:
                 elif isinstance(step, CreateSlice):
                     self.made.add(place(step.planned))
         answering = self.new | set(self.old.values())
-        self.silent |= {s.replica for s in self.plan.servers if s.origin} - answering
+        silent = {s.replica for s in self.plan.servers if s.origin} - answering
+        self.silent |= silent
+        for model, number in Counter(replica.model for replica in silent).items():
+            self.most_silent[model] = max(number, self.most_silent.get(model, 0))
 
 
 def changes() -> list[RandomChange]:
@@ -79,6 +84,20 @@ def test_only_who_pauses_stops_or_is_replaced_in_place_is_ever_silent(seed: int)
     untouched = {s.replica for s in staying if s.origin and s.origin.key not in replaced}
     assert world.new == set(world.seats) - untouched
     assert set(world.old.values()) == untouched
+
+
+@pytest.mark.parametrize("seed", range(ROUNDS))
+def test_replicas_that_restart_in_place_take_turns(seed: int) -> None:
+    plan = random_change(Random(seed), most_gpus=4, boards=BOARDS).plan
+    staying = [s for s in plan.servers if s.fate is Fate.STAYS and s.origin]
+    world = World(plan, {s.origin.key for s in staying if s.origin})
+
+    for act in handover(plan, world.replaced):
+        world.do(act)
+
+    pausing = Counter(s.replica.model for s in plan.servers if s.pause or s.fate is Fate.STOPS)
+    for model, number in world.most_silent.items():
+        assert number <= pausing[model] + 1
 
 
 @pytest.mark.parametrize("seed", range(ROUNDS))

@@ -14,8 +14,8 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -87,6 +87,11 @@ class AgentClient:
         with _request(self._machine, "POST", "/v1/cancel", body=b"{}", timeout_s=10.0) as response:
             response.read()
 
+    def dismiss(self) -> None:
+        """Tell an agent that has nothing to look after that nobody needs it."""
+        with _request(self._machine, "POST", "/v1/leave", body=b"{}", timeout_s=10.0) as response:
+            response.read()
+
 
 def ensure_agent(machine: Machine) -> AgentClient:
     """Return a client of the machine's agent, starting the agent first where there is none.
@@ -94,10 +99,38 @@ def ensure_agent(machine: Machine) -> AgentClient:
     Raises:
         AgentError: It did not start; the error has the last lines of its log.
     """
+    with coming_agent(machine) as wait:
+        return wait()
+
+
+@contextmanager
+def coming_agent(machine: Machine) -> Iterator[Callable[[], AgentClient]]:
+    """Start the agent where there is none, and go on meanwhile: it takes most of a second.
+
+    When what is done meanwhile fails, the agent that was started for it is sent away again, unless
+    somebody else has found it and given it something to do.
+
+    Yields:
+        What waits for the agent and returns a client of it, as `ensure_agent` does.
+    """
     client = AgentClient(machine)
-    if client.status() is None:
-        _wait_until_up(client, machine, _start(machine))
-    return client
+    process = _start(machine) if client.status() is None else None
+
+    def wait() -> AgentClient:
+        if process is not None:
+            _wait_until_up(client, machine, process)
+        return client
+
+    try:
+        yield wait
+    except AgentError:
+        raise
+    except BaseException:
+        if process is not None:
+            with suppress(AgentError, OSError, subprocess.TimeoutExpired):
+                wait().dismiss()
+                process.wait(timeout=5)
+        raise
 
 
 def agent_holds(machine: Machine) -> bool:
@@ -166,7 +199,7 @@ def _wait_until_up(client: AgentClient, machine: Machine, process: subprocess.Po
             return
         if process.poll() is not None and not agent_holds(machine):
             break
-        time.sleep(0.05)
+        time.sleep(0.02)
     raise AgentError(
         "The agent did not start.",
         hint=f"Its log: {machine.agent_log}",

@@ -77,6 +77,10 @@ def application(daemon: Daemon) -> Starlette:
         allow = _allowed(await request.json())
         return _Stream(daemon, lambda report, _: daemon.recover(report, allow=allow), leave=False)
 
+    async def leave(_request: Request) -> Response:
+        daemon.leave_if_idle()
+        return Response(status_code=204)
+
     return Starlette(
         routes=[
             Route("/v1/status", status),
@@ -85,6 +89,7 @@ def application(daemon: Daemon) -> Starlette:
             Route("/v1/slices", slices, methods=["POST"]),
             Route("/v1/recover", recover, methods=["POST"]),
             Route("/v1/cancel", cancel, methods=["POST"]),
+            Route("/v1/leave", leave, methods=["POST"]),
         ]
     )
 

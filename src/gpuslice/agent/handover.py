@@ -6,6 +6,7 @@ slice is started and has answered** (whoever carries this out does so before eac
 
 - a replica that moves has its new server before its old one leaves;
 - a replica that pauses, and one that is replaced on its own slice, leave when all others are ready;
+  of several that are replaced, those of one model one after the other;
 - a slice is destroyed when its server has left, and those whose room nobody waits for go last of
   all. So as long as the end is not near, a change that fails finds the old servers answering.
 
@@ -108,7 +109,8 @@ class _Handover:
         self._stopping = {key for key, server in leaving if server.fate is Fate.STOPS}
         self._pausing = {key for key, server in leaving if server.pause or server.replica in pinned}
         self._replaced = set(replaced) - self._sitting.keys()
-        self._claimed = {seat.kept.key for seat in plan.seats if seat.kept is not None}
+        self._kept = {s.kept.key: s.replica for s in plan.seats if s.kept is not None}
+        self._claimed = set(self._kept)
 
     def make_room(self) -> None:
         """Let every slice come, and go what is in the way of one."""
@@ -128,9 +130,17 @@ class _Handover:
         while self._leave(self._chain()):
             pass
         pausing = self._sitting.keys() & self._pausing
-        if self._leave(self._replaced | pausing | self._claimed_by_others()):
-            self._replaced = set()
+        turn = self._next_turn()
+        if self._leave(turn | pausing | self._claimed_by_others()):
+            self._replaced -= turn
             self.walk_chains()
+
+    def _next_turn(self) -> set[SliceKey]:
+        """Choose who is replaced in place now: of each model the first that has not been."""
+        of_model: dict[str, SliceKey] = {}
+        for key in sorted(self._replaced, key=lambda key: self._kept[key]):
+            of_model.setdefault(self._kept[key].model, key)
+        return set(of_model.values())
 
     def end(self) -> None:
         """Let everybody leave who is left, and go what is left."""

@@ -50,9 +50,29 @@ def server_launches(record: Record, observed: Observed, host: Host) -> tuple[Lau
             continue
         if (model := models.get(owned.replica.model)) is None:
             continue
-        request = _request(record.desired, model, owned.replica, *found, port=port, host=host)
-        launches.append(engine_named(model.engine, python=host.python).launch(request))
+        launches.append(
+            server_launch(record.desired, model, owned.replica, *found, port=port, host=host)
+        )
     return tuple(launches)
+
+
+def server_launch(
+    desired: Desired,
+    model: DesiredModel,
+    replica: ReplicaId,
+    gpu: Gpu,
+    slice_: Slice,
+    *,
+    port: int,
+    host: Host,
+) -> Launch:
+    """Describe the server of one replica on its slice.
+
+    Raises:
+        StackError: The engine cannot serve it.
+    """
+    request = _request(desired, model, replica, gpu, slice_, port=port, host=host)
+    return engine_named(model.engine, python=host.python).launch(request)
 
 
 def images_of(desired: Desired) -> frozenset[str]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from gpuslice.engines.images import OWN, image_of
 from gpuslice.errors import ContainerError, RuntimeFailure
@@ -24,7 +25,9 @@ from gpuslice.model.desired import Desired, DesiredDocker, Pull, RuntimeName
 from gpuslice.model.server import HandIn, Network
 from gpuslice.runtime.docker.facts import EngineFacts
 from gpuslice.runtime.docker.listener import on_this_machine
-from gpuslice.stack.schema import ModelEntry, Stack
+
+if TYPE_CHECKING:  # the agent knows places and reads no stack file
+    from gpuslice.stack.schema import ModelEntry, Stack
 
 Ask = Callable[[str], EngineFacts]
 """Asks the engine at an address (as in ``DOCKER_HOST``, "" for the usual one) what it is."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import assert_never
 
@@ -36,6 +37,8 @@ from gpuslice.model.server import Launch, Role, ServerKey
 from gpuslice.runtime.ready import Answer
 
 log = logging.getLogger(__name__)
+
+_AT_ONCE = 8  # containers that are started side by side
 
 
 class Supervisor:
@@ -99,6 +102,24 @@ class Supervisor:
                 failed.append(error)
         self._complaints.tell(failed)
 
+    def act_all(self, actions: Sequence[Action]) -> None:
+        """Do several things; containers are started side by side, for each takes an engine a while.
+
+        Raises:
+            RuntimeFailure: A process could not be started or stopped; all that was begun has ended.
+            GatewayError: The gateway refused.
+        """
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            begun = []
+            for action in actions:
+                if isinstance(action, Start) and action.launch.container is not None:
+                    self._begin(action.launch)
+                    begun.append(pool.submit(self.node.runtime.start, action.launch))
+                else:
+                    self.act(action)
+        for start in begun:
+            start.result()
+
     def act(self, action: Action) -> None:
         """Do one thing.
 
@@ -108,12 +129,7 @@ class Supervisor:
         """
         match action:
             case Start(launch=launch):
-                self._note_end(launch)
-                self._attempts[launch.key] = attempt(self._attempts.get(launch.key), self._clock())
-                self._starts[launch.key] = self._starts.get(launch.key, 0) + 1
-                log.info("starting %s on port %d", launch.name, launch.port)
-                if launch.role is Role.GATEWAY:
-                    self.gateway.write_settings(self.node.read_record())
+                self._begin(launch)
                 self.node.runtime.start(launch)
             case Stop(process=process):
                 log.info("stopping %s (pid %d)", process.name, process.pid)
@@ -126,6 +142,15 @@ class Supervisor:
                 self.gateway.unregister(worker_id)
             case _:
                 assert_never(action)
+
+    def _begin(self, launch: Launch) -> None:
+        """Do what comes before a start: note it, and give a gateway its settings."""
+        self._note_end(launch)
+        self._attempts[launch.key] = attempt(self._attempts.get(launch.key), self._clock())
+        self._starts[launch.key] = self._starts.get(launch.key, 0) + 1
+        log.info("starting %s on port %d", launch.name, launch.port)
+        if launch.role is Role.GATEWAY:
+            self.gateway.write_settings(self.node.read_record())
 
     def _note_end(self, launch: Launch) -> None:
         """Write into the agent's log why a server that is started again had ended, if it tells."""

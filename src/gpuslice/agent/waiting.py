@@ -29,7 +29,9 @@ LONGEST_S = 6 * 3600.0
 """How long is waited at most, whatever the logs say."""
 REFUSED_TIMEOUT_S = 60.0
 """How long a server in good health may answer no question before waiting is given up."""
+FIRST_PAUSE_S = 0.04
 LOOK_EVERY_S = 0.2
+"""How long at most between two looks; less at first, so that a quick server is not kept waiting."""
 REPORT_EVERY_S = 2.0
 
 _SHOWN_LINES = 15
@@ -83,7 +85,7 @@ def wait_until_ready(
             silence.note(
                 _report_waiting(supervisor, waiting, downloads, waited_s, report), waited_s
             )
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(min(LOOK_EVERY_S, FIRST_PAUSE_S + waited_s / 20))
     _report_ready(wanted, ready - known, report)
 
 
@@ -145,9 +147,9 @@ def _settled(
     _raise_if_ended(supervisor, wanted, seen)
     alive = {process.key for process in seen.processes if not process.headless}
     left_alone = (launch for launch in leaving if launch.key in alive)
-    for action in supervisor.due((*wanted, *left_alone), seen):
-        if not isinstance(action, Unregister):  # a change that fails wants its old servers back
-            supervisor.act(action)
+    due = supervisor.due((*wanted, *left_alone), seen)
+    # A change that fails wants its old servers back.
+    supervisor.act_all([action for action in due if not isinstance(action, Unregister)])
     ready |= {launch.key for launch in wanted if launch.key in seen.ready}
     servers = {launch.url for launch in wanted if launch.role is Role.SERVER}
     serving = {worker.url for worker in seen.workers or () if worker.healthy}

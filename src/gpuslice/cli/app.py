@@ -13,6 +13,7 @@ import typer
 
 from gpuslice.cli import (
     asking,
+    exporting,
     hardware,
     planning,
     running,
@@ -63,6 +64,7 @@ app.command(rich_help_panel=_WATCH)(watching.logs)
 app.command(rich_help_panel=_WATCH)(planning.cost)
 app.command(rich_help_panel=_MORE)(stackfile.schema)
 app.add_typer(slices.app, name="slices", rich_help_panel=_RUN)
+app.add_typer(exporting.app, name="export", rich_help_panel=_MORE)
 app.add_typer(simulating.app, name="simulate", rich_help_panel=_MORE)
 
 

@@ -116,7 +116,7 @@ def cost(
 
     machine = machine_of(simulate)
     with Thinking(quiet=as_json) as thinking:
-        path = _file_to_price(machine, file)
+        path = file_in_question(machine, file)
         report = _cost(_prepared(machine, path, PlanOptions(), thinking.tell))
     if as_json:
         print_json({"simulated": machine.simulated} | cost_json(report))
@@ -125,7 +125,7 @@ def cost(
         out().print(cost_view(report))
 
 
-def _file_to_price(machine: Machine, file: Path) -> Path:
+def file_in_question(machine: Machine, file: Path) -> Path:
     """Take the running stack's own file where none is at hand."""
     from gpuslice.agent.node import record_store
 

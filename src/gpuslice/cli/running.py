@@ -8,7 +8,8 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -73,7 +74,7 @@ def up(  # noqa: PLR0913 - one parameter for each option
     Without -d the stack belongs to this terminal: Ctrl-C, at any time, ends where it began. Run it
     again with an edited file and only what has to change is changed.
     """
-    from gpuslice.agent.client import ensure_agent
+    from gpuslice.agent.client import coming_agent, ensure_agent
 
     _check_together(file, plan_file, fleet, limited=moves is not None or bool(drain))
     machine = machine_of(simulate)
@@ -85,10 +86,13 @@ def up(  # noqa: PLR0913 - one parameter for each option
         show_up(machine, propose())
         return
     finish_interrupted(machine, show_commands=show_commands, allow=allow or [])
-    proposal = propose()
-    _show_and_ask(proposal, yes=yes)
+    # Where nobody is asked, the agent starts while it is planned.
+    with coming_agent(machine) if yes else nullcontext(partial(ensure_agent, machine)) as agent:
+        proposal = propose()
+        _show_and_ask(proposal, yes=yes)
+        client = agent()
     payload = {"detach": detach, "allow": allow or []}
-    _bring_up(ensure_agent(machine), proposal, payload, show_commands=show_commands)
+    _bring_up(client, proposal, payload, show_commands=show_commands)
 
 
 def down(
@@ -142,21 +146,22 @@ def _from_stack(
     machine: Machine, file: Path, moves: int | None, drain: list[str] | None
 ) -> Callable[[], Proposal]:
     """Read the stack file now, so that its problems come first, and plan when asked."""
-    from gpuslice.agent.node import open_node
-    from gpuslice.agent.prepare import prepare
-    from gpuslice.agent.proposal import PlanOptions
     from gpuslice.cli.console import banner
-    from gpuslice.cli.render.progress import Thinking
     from gpuslice.stack.load import load_stack
 
     loaded = load_stack(file)
     banner(machine)
-    node = open_node(machine)
-    options = PlanOptions(most_moves=moves, drain=gpus_named(drain))
 
     def propose() -> Proposal:
+        # Imported here, for the agent starts meanwhile.
+        from gpuslice.agent.node import open_node
+        from gpuslice.agent.prepare import prepare
+        from gpuslice.agent.proposal import PlanOptions
+        from gpuslice.cli.render.progress import Thinking
+
+        options = PlanOptions(most_moves=moves, drain=gpus_named(drain))
         with Thinking() as thinking:
-            return prepare(node, loaded, options, tell=thinking.tell)
+            return prepare(open_node(machine), loaded, options, tell=thinking.tell)
 
     return propose
 

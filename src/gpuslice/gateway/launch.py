@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _report("one argument is needed: the gateway's settings file", status=2)
     try:
         settings = read_settings(Path(given[0]))
-        _run(settings)
+        run_router(settings)
     except GpusliceError as error:
         return _report(error.message, status=1)
     except Exception as error:  # noqa: BLE001 - smg raises whatever its Rust core raises
@@ -74,7 +74,8 @@ def add_keys(router: Any, settings: GatewaySettings) -> None:
     ]
 
 
-def _run(settings: GatewaySettings) -> None:
+def run_router(settings: GatewaySettings) -> None:
+    """Become the gateway: returns when it was told to end."""
     # smg's Rust core is loaded here only: nothing else of gpuslice needs its 60 MB.
     from smg.launch_router import launch_router, parse_router_args  # noqa: PLC0415 - see above
 

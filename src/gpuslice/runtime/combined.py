@@ -25,13 +25,17 @@ InUse = Callable[[], tuple[DesiredDocker, ...]]
 
 
 class CombinedRuntime:
-    """The process runtime and, for each engine in use, a Docker runtime. Keeps no state."""
+    """The process runtime and, for each engine in use, a Docker runtime.
+
+    Keeps no state but who was asked before, and so need not be asked anew what it speaks.
+    """
 
     def __init__(self, machine: Machine, processes: Runtime, in_use: InUse) -> None:
         """Take both kinds; engines are looked up anew each time."""
         self._machine = machine
         self._processes = processes
         self._in_use = in_use
+        self._known: dict[str, DockerRuntime] = {}
 
     def start(self, launch: Launch) -> RunningServer:
         """Start one server where it belongs; see `Runtime.start`."""
@@ -98,7 +102,9 @@ class CombinedRuntime:
         # Imported where there is a container to ask for, for most commands have none.
         from gpuslice.runtime.docker.runtime import DockerRuntime  # noqa: PLC0415 - see above
 
-        return DockerRuntime(self._machine, host=host)
+        if host not in self._known:
+            self._known[host] = DockerRuntime(self._machine, host=host)
+        return self._known[host]
 
     def _holder_of(self, name: str) -> Runtime:
         """Find who has the log of a server: the engine with its container, else our own files."""

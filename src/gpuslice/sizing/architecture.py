@@ -68,11 +68,17 @@ class Layers:
         keeps: What each of them keeps.
         count: How many they are.
         elements: Cache elements of one token in one layer (keys and values together).
+        expanded_elements: Elements of one token's keys and values once they are unpacked from a
+            latent vector; 0 where they are kept as they are.
         index_bytes: Further bytes of one token in one layer, whatever the cache's type (the
             index of sparse attention).
         tokens: Tokens that are kept at most: the window, the chunk, or the encoder's tokens of
             cross attention; 0 for the whole context.
         state_bytes: Constant state of one sequence in one layer, bytes.
+        narrow_state_bytes: The same where an engine keeps all of it in 16 bits; 0 where that is
+            settled otherwise.
+        state_chunk_tokens: Tokens that a state is computed over at a time, where vLLM keeps one
+            for every block while it caches prefixes; 0 where it does not.
         flops_per_context_token: Arithmetic of attention for each pair of a new and a kept token
             in one layer.
     """
@@ -80,9 +86,12 @@ class Layers:
     keeps: Keeps
     count: int
     elements: int = 0
+    expanded_elements: int = 0
     index_bytes: int = 0
     tokens: int = 0
     state_bytes: int = 0
+    narrow_state_bytes: int = 0
+    state_chunk_tokens: int = 0
     flops_per_context_token: int = 0
 
     def token_bytes(self, cache: CacheType) -> int:

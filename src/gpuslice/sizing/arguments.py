@@ -27,6 +27,7 @@ _ADAPTERS = ("--lora-modules", "--lora-paths")
 _DRAFT = ("--speculative-model", "--speculative-draft-model-path")
 _DRAFT_SETTINGS = ("--speculative-config",)
 _PREFIXES = "--enable-prefix-caching"
+_STATES = ("--mamba-ssm-cache-dtype", "--mamba-cache-dtype")
 _QUANTIZATION = ("--quantization", "-q")
 _REVISION = ("--revision",)
 _STRETCHED = ("--hf-overrides", "--rope-scaling", "--json-model-override-args")
@@ -76,6 +77,7 @@ def asked_with(load: Load, arguments: Sequence[str]) -> Asked:
         fraction=_share(_first(given, _SHARE)) or load.fraction,
         cache=CacheType.FP8 if cache.startswith("fp8") else load.cache,
         states=2 if _PREFIXES in given else load.states,
+        wide_states=_first(given, _STATES) == "float32" or load.wide_states,
     )
     return Asked(
         load=changed,

@@ -17,7 +17,7 @@ from gpuslice.sizing.architecture import Architecture, Keeps, Layers
 from gpuslice.sizing.config_heads import HeadSizes, head_sizes
 from gpuslice.sizing.config_kinds import Kind, kinds_of
 from gpuslice.sizing.config_reader import ConfigReader
-from gpuslice.sizing.config_states import state_bytes
+from gpuslice.sizing.config_states import state_layers
 from gpuslice.sizing.families import ENCODERS, INNER_DEFAULTS, is_known
 
 _INNER = ("text_config", "language_config", "llm_config")
@@ -157,6 +157,7 @@ def _part(sizes: HeadSizes, keeps: Keeps, count: int, tokens: int = 0) -> Layers
         keeps=keeps,
         count=count,
         elements=sizes.elements,
+        expanded_elements=sizes.expanded,
         index_bytes=sizes.index_bytes,
         tokens=tokens,
         flops_per_context_token=sizes.flops,
@@ -167,10 +168,10 @@ def _state_layers(config: ConfigReader, kinds: Counter[Kind]) -> tuple[Layers, .
     count = kinds[Kind.STATE] + kinds[Kind.BOTH]
     if not count:
         return ()
-    size = state_bytes(config)
-    if size is None:
+    layers = state_layers(config, count)
+    if layers is None:
         raise config.silent("state size (mamba_d_state, linear_num_value_heads, …)")
-    return (Layers(keeps=Keeps.STATE, count=count, state_bytes=size),)
+    return (layers,)
 
 
 def _decoder_layers(config: ConfigReader) -> tuple[Layers, ...]:

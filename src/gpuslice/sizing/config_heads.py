@@ -25,12 +25,14 @@ class HeadSizes:
         elements: Cache elements of one token.
         flops: Arithmetic for each pair of a new and a kept token.
         latent: True where one compressed vector stands for keys and values.
+        expanded: Elements of one token's keys and values once they are unpacked from that vector.
         index_bytes: Bytes of one token for the index of sparse attention.
     """
 
     elements: int
     flops: int
     latent: bool = False
+    expanded: int = 0
     index_bytes: int = 0
 
 
@@ -67,6 +69,7 @@ def _latent(config: ConfigReader, heads: int, rank: int) -> HeadSizes:
         elements=rank + rotary,
         flops=2 * heads * (2 * rank + rotary),
         latent=True,
+        expanded=heads * (config.count("qk_nope_head_dim") + config.count("v_head_dim")),
         index_bytes=index_bytes,
     )
 

@@ -3,34 +3,56 @@
 Separate, because these sizes follow from the mathematics of each kind and from nothing else. A
 state is the recurrent part and the last inputs of a short convolution. Engines keep the convolution
 in the model's 16 bits and the recurrent part in 16 or 32; where the configuration does not say,
-32 are counted, so that the answer is too much rather than too little.
+32 are counted, and beside it 16 for an engine that is known to keep them (vLLM).
 
 Source: Mamba (arXiv 2312.00752), Mamba-2 (2405.21060), gated delta nets (2412.06464), Kimi Linear
-(2510.26692); vLLM, "mamba_utils", for what is kept beside the recurrent part.
+(2510.26692); vLLM, "mamba_utils", for what is kept beside the recurrent part, and its
+"NemotronHForCausalLMConfig" for the family that it keeps in 32 bits.
 """
 
 from __future__ import annotations
 
+from gpuslice.sizing.architecture import Keeps, Layers
 from gpuslice.sizing.config_reader import ConfigReader
 
 _CONVOLUTION_BYTES = 2
 _RECURRENT_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
+# vLLM's default for the first two; Qwen's own configurations say so, and some copies do not.
+_ALWAYS_WIDE = ("nemotron_h", "kimi_linear", "qwen3_5")
+_UNTOLD_CHUNK = 2048  # vLLM's, where the configuration is silent
 
 
-def state_bytes(config: ConfigReader) -> int | None:
-    """Size the state of one sequence in one such layer, bytes; None where nothing tells it."""
-    recurrent_bytes = _recurrent_bytes(config)
+def state_layers(config: ConfigReader, count: int) -> Layers | None:
+    """Describe layers with such a state; None where nothing tells how large it is.
+
+    Args:
+        config: What describes the model.
+        count: How many layers have one.
+    """
     for rule in (_delta_net, _kimi, _mamba2, _mamba, _short_convolution, _gated_lru, _lightning):
         sizes = rule(config)
         if sizes is not None:
-            convolution, recurrent = sizes
-            return convolution * _CONVOLUTION_BYTES + recurrent * recurrent_bytes
+            convolution, recurrent = sizes[0] * _CONVOLUTION_BYTES, sizes[1]
+            told = _told_bytes(config)
+            return Layers(
+                keeps=Keeps.STATE,
+                count=count,
+                state_bytes=convolution + recurrent * (told or 4),
+                narrow_state_bytes=0 if told else convolution + recurrent * 2,
+                state_chunk_tokens=_chunk(config) if rule in (_mamba2, _mamba) else 0,
+            )
     return None
 
 
-def _recurrent_bytes(config: ConfigReader) -> int:
+def _told_bytes(config: ConfigReader) -> int:
+    """Bytes of one number of the recurrent part; 0 where the engine may choose."""
     written = config.word("mamba_ssm_cache_dtype", "mamba_ssm_dtype")
-    return _RECURRENT_BYTES.get(written, 4)
+    wide = 4 if config.word("model_type").startswith(_ALWAYS_WIDE) else 0
+    return _RECURRENT_BYTES.get(written, wide)
+
+
+def _chunk(config: ConfigReader) -> int:
+    return config.whole("mamba_chunk_size", "chunk_size") or _UNTOLD_CHUNK
 
 
 def _delta_net(config: ConfigReader) -> tuple[int, int] | None:

@@ -22,8 +22,7 @@ at most 0.16 GiB. What is allowed beside the fraction is the upper end.
 the context have to fit beside it. gpuslice leaves 896 MiB and 154 MiB for each 1,024 tokens of a
 step there, and a tenth of large slices. Not measured.
 
-Where a model mixes kinds of layers, vLLM hands out memory in groups of equally many layers, so the
-smaller kind decides and the larger is filled up (`_grouped`).
+How both engines hand out the cache stands in `blocks`.
 
 Source: vLLM documentation, ``gpu_memory_utilization`` and "Hybrid KV Cache Manager"; llama.cpp,
 ``llama_kv_cache`` and ``sched_reserve`` log lines; a CUDA context takes 150 to 330 MiB on a slice
@@ -33,11 +32,11 @@ Source: vLLM documentation, ``gpu_memory_utilization`` and "Hybrid KV Cache Mana
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from gpuslice.sizing.architecture import Architecture, CacheType, Keeps, Layers
+from gpuslice.sizing.architecture import Architecture, Keeps, Layers
+from gpuslice.sizing.blocks import as_vllm_keeps_states, in_blocks, rounded
 from gpuslice.sizing.on_the_fly import held_at_once
 from gpuslice.sizing.shape import Load, ModelShape
 from gpuslice.sizing.weights import Weights
@@ -58,8 +57,8 @@ SGLANG_FRACTION = 0.90
 
 LLAMA_STEP_TOKENS = 512
 _LLAMA_CONTEXT_BLOCK = 256
-_VLLM_BLOCK = 16
 _VLLM_FIXED_MIB = 360
+_LATENT_BLOCK, _MOST_UNPACKED = 64, 65_536
 _SGLANG_BESIDE_MIB = 640 + 256
 _STORED = "every tensor as it is stored"
 _VLLM_MIB_PER_1024_STEP_TOKENS = 154  # where the width is unknown: the most that was measured
@@ -103,7 +102,7 @@ class Sized:
 
 def estimate_llama_cpp(model: ModelShape, load: Load) -> Sized:
     """Size a llama.cpp server; see the module's text for the rule."""
-    context = _rounded(load.context_tokens, _LLAMA_CONTEXT_BLOCK)
+    context = rounded(load.context_tokens, _LLAMA_CONTEXT_BLOCK)
     one = model.architecture.sequence_bytes(
         context,
         step_tokens=LLAMA_STEP_TOKENS,
@@ -129,9 +128,11 @@ def estimate_llama_cpp(model: ModelShape, load: Load) -> Sized:
 def estimate_vllm(model: ModelShape, load: Load) -> Sized:
     """Size a vLLM server; see the module's text for the rule."""
     step = load.step_tokens or vllm_step_tokens(load.context_tokens, load.concurrency)
-    cache, one = _grouped_cache(model, load, step)
+    layers = as_vllm_keeps_states(model.architecture.layers, load)
+    cache, one = _blocked_cache(model, layers, load, step)
     activations = _activations_part(model.architecture, step, load.concurrency)
-    managed = (*_loaded_parts(model.weights), *_beside_parts(load), cache, activations)
+    unpacked = _unpacking_parts(layers, load)
+    managed = (*_loaded_parts(model.weights), *_beside_parts(load), cache, activations, *unpacked)
     rule = f"CUDA context, graphs and NCCL, {VLLM_BESIDE_MIB} MiB at least, outside the fraction"
     return _managed("vLLM", managed, load, one, (VLLM_BESIDE_MIB, rule))
 
@@ -139,7 +140,7 @@ def estimate_vllm(model: ModelShape, load: Load) -> Sized:
 def estimate_sglang(model: ModelShape, load: Load) -> Sized:
     """Size an SGLang server; see the module's text for the rule."""
     step = load.step_tokens or min(max(load.context_tokens, 2048), 8192)
-    cache, one = _grouped_cache(model, load, step)
+    cache, one = _blocked_cache(model, model.architecture.layers, load, step)
     activations = _activations_part(model.architecture, step, load.concurrency)
     told = _SGLANG_BESIDE_MIB + _VLLM_MIB_PER_1024_STEP_TOKENS * step // 1024
     least = max(told, activations.memory_mib + VLLM_BESIDE_MIB)
@@ -215,35 +216,17 @@ def _loaded(weights: Weights, kind: str, size: int) -> tuple[str, int, str]:
     return kind, size, _STORED
 
 
-def _grouped_cache(model: ModelShape, load: Load, step: int) -> tuple[Part, int]:
-    """The line of the cache, and the bytes of one request, in an engine that works in groups."""
-    layers, block = _grouped(_with_whole_chunks(model.architecture.layers), load.cache)
-    held = tuple(replace(part, state_bytes=load.states * part.state_bytes) for part in layers)
-    grouped = replace(model.architecture, layers=held)
-    context = _rounded(load.context_tokens, block)
-    one = grouped.sequence_bytes(
+def _blocked_cache(
+    model: ModelShape, layers: tuple[Layers, ...], load: Load, step: int
+) -> tuple[Part, int]:
+    """The line of the cache, and the bytes of one request, in an engine that works in blocks."""
+    filled, block = in_blocks(layers, load)
+    held = replace(model.architecture, layers=filled)
+    context = rounded(load.context_tokens, block)
+    one = held.sequence_bytes(
         context, step_tokens=step + block, cache=load.cache, block_tokens=block
     )
-    return _kv_part(grouped, load, one, context), one
-
-
-def _with_whole_chunks(layers: tuple[Layers, ...]) -> tuple[Layers, ...]:
-    """Let layers that attend in chunks keep the whole context, beside those that need it.
-
-    vLLM holds chunks as full attention unless an environment variable says otherwise, because its
-    groups make them slower; SGLang is taken to do the same.
-
-    Source: vLLM, ``VllmConfig``: "There is a latency regression when using chunked local attention
-    with the hybrid KV cache manager. Disabling it, by default."
-    """
-    whole = tuple(
-        replace(part, keeps=Keeps.FULL, tokens=0) if part.keeps is Keeps.CHUNK else part
-        for part in layers
-    )
-    counts = Counter[Layers]()
-    for part in whole:
-        counts[replace(part, count=1)] += part.count
-    return tuple(replace(part, count=count) for part, count in counts.items())
+    return _kv_part(held, load, one, context), one
 
 
 def _activations_part(architecture: Architecture, step: int, concurrency: int) -> Part:
@@ -259,35 +242,20 @@ def _activations_part(architecture: Architecture, step: int, concurrency: int) -
     return Part(name="activations", memory_mib=_VLLM_FIXED_MIB + _mib(size), rule=rule)
 
 
-def _grouped(layers: tuple[Layers, ...], cache: CacheType) -> tuple[tuple[Layers, ...], int]:
-    """Fill layers up to vLLM's groups, and say how many tokens a block of its cache then has.
+def _unpacking_parts(layers: tuple[Layers, ...], load: Load) -> tuple[Part, ...]:
+    """What vLLM needs to unpack latent vectors of earlier tokens while it reads a prompt.
 
-    All groups have equally many layers: as many as the rarest kind, or as the commonest where that
-    is less than a quarter more. A state fills a whole block, so blocks become as large as a state.
+    Source: vLLM 0.20.0, ``determine_chunked_prefill_workspace_size`` (mla_attention.py).
     """
-    kept = [part for part in layers if part.keeps is not Keeps.CROSS]
-    if len(kept) < 2:
-        return layers, _VLLM_BLOCK
-    counts = [part.count for part in kept]
-    group = max(counts) if max(counts) < 1.25 * min(counts) else min(counts)
-    block = max(_state_block(kept, cache), _VLLM_BLOCK)
-    page = max((part.token_bytes(cache) // part.count * block for part in kept), default=0)
-    filled = tuple(
-        part if part.keeps is Keeps.CROSS else _filled(part, group, page) for part in layers
-    )
-    return filled, block
-
-
-def _filled(part: Layers, group: int, page: int) -> Layers:
-    state = max(part.state_bytes, page) if part.keeps is Keeps.STATE else 0
-    return replace(part, count=math.ceil(part.count / group) * group, state_bytes=state)
-
-
-def _state_block(layers: list[Layers], cache: CacheType) -> int:
-    """Tokens that a block needs so that a state fits into it; 0 where there is none."""
-    state = max(part.state_bytes for part in layers)
-    a_token = max(part.token_bytes(cache) // part.count for part in layers)
-    return _rounded(math.ceil(state / a_token), _VLLM_BLOCK) if state and a_token else 0
+    latent = [part for part in layers if part.keeps is Keeps.LATENT and part.expanded_elements]
+    if not latent:
+        return ()
+    asked = max(8 * load.context_tokens, 4 * load.concurrency * _LATENT_BLOCK)
+    tokens = max(min(asked, _MOST_UNPACKED), load.concurrency * _LATENT_BLOCK)
+    elements = max(part.elements + part.expanded_elements for part in latent)
+    rule = f"{tokens:,} tokens × {elements:,} elements × 2 bytes, of one layer at a time"
+    size = 2 * tokens * elements
+    return (Part(name="unpacked latent vectors", memory_mib=_mib(size), rule=rule),)
 
 
 def _weight_parts(rows: Sequence[tuple[str, int, str]]) -> tuple[Part, ...]:
@@ -344,10 +312,6 @@ def _sized(
         fraction=fraction,
         beside_mib=beside_mib,
     )
-
-
-def _rounded(tokens: int, block: int) -> int:
-    return math.ceil(tokens / block) * block
 
 
 def _mib(size: int) -> int:

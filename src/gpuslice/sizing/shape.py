@@ -45,7 +45,8 @@ class Load:
         step_tokens: Tokens of one step; 0 for as many as the engine is told by gpuslice.
         fraction: Share of the slice that the engine may manage; 0 for what gpuslice tells it.
         states: Constant states that are held for one request; vLLM with prefix caching holds two,
-            one of them to go on from.
+            one of them to go on from, or one for every block.
+        wide_states: True where the engine is told to keep states in 32 bits.
     """
 
     context_tokens: int
@@ -55,3 +56,4 @@ class Load:
     step_tokens: int = 0
     fraction: float = 0.0
     states: int = 1
+    wide_states: bool = False

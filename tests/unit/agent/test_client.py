@@ -8,10 +8,25 @@ from pathlib import Path
 import pytest
 
 from gpuslice.agent.__main__ import _listen, make_private
-from gpuslice.agent.client import AgentClient, event_from_json, event_to_json
-from gpuslice.errors import AgentError, RecordError
+from gpuslice.agent.client import (
+    AgentClient,
+    agent_holds,
+    coming_agent,
+    event_from_json,
+    event_to_json,
+)
+from gpuslice.errors import AgentError, NoRoomError, RecordError
 from gpuslice.model.event import Event, EventKind
 from gpuslice.model.machine import Machine
+from machines import a_machine
+
+
+def test_an_agent_that_is_not_needed_after_all_is_sent_away(tmp_path: Path) -> None:
+    machine = a_machine(tmp_path)
+    with pytest.raises(NoRoomError), coming_agent(machine):
+        raise NoRoomError("Nothing fits.")
+    assert not agent_holds(machine)
+    assert "agent has left" in machine.agent_log.read_text()
 
 
 def test_where_no_agent_is_there_is_no_status(tmp_path: Path) -> None:

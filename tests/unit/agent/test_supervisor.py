@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
@@ -14,8 +16,10 @@ from builders import a_launch, the_process_of, wait_until
 from gpuslice.agent.node import Node
 from gpuslice.agent.reconcile import Start
 from gpuslice.agent.supervisor import Supervisor
+from gpuslice.errors import RuntimeFailure
 from gpuslice.model.demand import ReplicaId
-from gpuslice.model.server import Launch
+from gpuslice.model.server import Container, Launch
+from gpuslice.runtime.api import Runtime
 from gpuslice.runtime.ports import free_port
 from machines import TINY_SERVER
 
@@ -145,3 +149,44 @@ def test_why_a_server_had_ended_is_written_when_it_is_started_again(
     clock.now += 1.0
     supervisor.step((failing,))
     assert "chat-0 had ended: it ran out of memory on its slice" in caplog.text
+
+
+class Together:
+    """A runtime in which no start ends before all that are expected have begun."""
+
+    def __init__(self, expected: int, failing: str = "") -> None:
+        self._all_begun = threading.Barrier(expected, timeout=20)
+        self._failing = failing
+        self.started: list[str] = []
+
+    def tail(self, _name: str, *, lines: int) -> tuple[str, ...]:
+        return ()
+
+    def start(self, launch: Launch) -> None:
+        self._all_begun.wait()
+        if launch.name == self._failing:
+            raise RuntimeFailure(f"{launch.name} is not to be")
+        self.started.append(launch.name)
+
+
+def in_containers(*models: str) -> list[Launch]:
+    return [replace(a_server(model), container=Container(image="acme/serve:1")) for model in models]
+
+
+def test_containers_are_started_side_by_side(node: Node) -> None:
+    launches = in_containers("chat", "coder", "titles")
+    runtime = Together(3)
+    supervisor = Supervisor(replace(node, runtime=cast("Runtime", runtime)))
+    supervisor.act_all([Start(launch=launch) for launch in launches])
+    assert sorted(runtime.started) == sorted(launch.name for launch in launches)
+    assert all(supervisor.started(launch.key) for launch in launches)
+
+
+def test_a_container_that_cannot_be_started_is_told_when_the_others_have_been(node: Node) -> None:
+    launches = in_containers("chat", "coder")
+    runtime = Together(2, failing=launches[0].name)
+    with pytest.raises(RuntimeFailure, match="is not to be"):
+        Supervisor(replace(node, runtime=cast("Runtime", runtime))).act_all(
+            [Start(launch=one) for one in launches]
+        )
+    assert runtime.started == [launches[1].name]

@@ -14,7 +14,15 @@ LOAD = Load(context_tokens=4096, concurrency=4)
 def changed(*arguments: str) -> dict[str, Any]:
     """What arguments change about the load, by name."""
     load = asked_with(LOAD, arguments).load
-    names = ("context_tokens", "concurrency", "step_tokens", "fraction", "cache", "states")
+    names = (
+        "context_tokens",
+        "concurrency",
+        "step_tokens",
+        "fraction",
+        "cache",
+        "states",
+        "wide_states",
+    )
     return {n: getattr(load, n) for n in names if getattr(load, n) != getattr(LOAD, n)}
 
 
@@ -23,6 +31,8 @@ def changed(*arguments: str) -> dict[str, Any]:
     [
         ((), {}),
         (("--enable-prefix-caching",), {"states": 2}),
+        (("--mamba-ssm-cache-dtype", "float32"), {"wide_states": True}),
+        (("--mamba-ssm-cache-dtype", "bfloat16"), {}),
         (("--enable-chunked-prefill",), {}),
         (("--max-model-len", "8192"), {"context_tokens": 8192}),
         (("--max_model_len=8k",), {"context_tokens": 8000}),

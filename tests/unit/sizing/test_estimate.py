@@ -191,3 +191,17 @@ def test_every_line_says_how_it_comes_about() -> None:
 @pytest.mark.parametrize("concurrency", [1, 64, 4096])
 def test_step_is_the_one_the_engine_is_told(context: int, concurrency: int) -> None:
     assert vllm_step_tokens(context, concurrency) == batched_tokens(context, concurrency)
+
+
+def test_vllm_has_room_to_unpack_latent_vectors_of_eight_requests_or_65536_tokens() -> None:
+    # DeepSeek-V2-Lite: 576 elements kept, 16 heads of 128 + 128 once they are unpacked.
+    latent = Layers(keeps=Keeps.LATENT, count=27, elements=576, expanded_elements=4096)
+    model = with_layers((latent,))
+    sizes = [
+        part(estimate_vllm(model, Load(context_tokens=context, concurrency=requests)), "unpacked")
+        for context, requests in ((1024, 1), (8192, 32), (131_072, 2048))
+    ]
+    tokens = (8 * 1024, 65_536, 2048 * 64)  # the last: a block of 64 for every request
+    assert sizes == [math.ceil(2 * each * (576 + 4096) / 1024**2) for each in tokens]
+    sglang = estimate_sglang(model, Load(context_tokens=8192, concurrency=1))
+    assert not any("unpacked" in one.name for one in sglang.parts)

@@ -28,7 +28,7 @@ _VERBS = {
 }
 _HONESTLY = (
     "A server that moves answers until its new one is ready; one that pauses or restarts leaves "
-    "when all others are ready, and does not answer until it is back."
+    "when all others are ready, one of each model at a time, and does not answer until it is back."
 )
 
 
@@ -83,13 +83,21 @@ def restarting_in_place(proposal: Proposal) -> frozenset[ReplicaId]:
 def _silent_models(
     servers: Iterable[ServerPlan], restarting: Container[ReplicaId | None]
 ) -> tuple[str, ...]:
-    """List the models that run now and go on, but of which nobody answers at some moment."""
-    silent: dict[str, bool] = {}
+    """List the models that run now and go on, but of which nobody answers at some moment.
+
+    Those that restart on their slices take turns, so of several one is always left.
+    """
+    answering: dict[str, int] = {}
+    turns: Counter[str] = Counter()
     for server in servers:
-        if server.fate in (Fate.STAYS, Fate.MOVES):
+        model = server.replica.model
+        if server.fate is Fate.STAYS and server.replica in restarting:
+            turns[model] += 1
+        elif server.fate in (Fate.STAYS, Fate.MOVES):
             pauses = server.pause or server.replica in restarting
-            silent[server.replica.model] = silent.get(server.replica.model, True) and pauses
-    return tuple(model for model, nobody in silent.items() if nobody)
+            answering[model] = answering.get(model, 0) + (not pauses)
+    models = dict.fromkeys((*answering, *turns))
+    return tuple(m for m in models if not answering.get(m) and turns[m] < 2)
 
 
 def _counted(count: int, one: str, many: str) -> str:

@@ -75,6 +75,7 @@ class Engine:
         except docker.errors.APIError as error:
             if _GONE.search(str(error.explanation)):
                 raise ContainerGoneError(str(error.explanation)) from error
+            self._api_version = ""  # an engine that was renewed under us may speak others only
             raise explained(str(error.explanation or error), doing) from error
         except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
             raise unavailable(str(error), self.host) from error

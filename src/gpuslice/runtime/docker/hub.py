@@ -21,12 +21,13 @@ def hub_token(environ: Mapping[str, str] = os.environ) -> str:
     if token := environ.get("HF_TOKEN", "").strip():
         return token
     try:
-        return _token_file(environ).read_text(encoding="utf-8").strip()
+        return token_file(environ).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
         return ""
 
 
-def _token_file(environ: Mapping[str, str]) -> Path:
+def token_file(environ: Mapping[str, str] = os.environ) -> Path:
+    """Say in which file the hub's library keeps its token, whether it is there or not."""
     if path := environ.get("HF_TOKEN_PATH"):
         return Path(path)
     return hub_cache(environ) / "token"

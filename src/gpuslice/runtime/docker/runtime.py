@@ -93,10 +93,7 @@ class DockerRuntime:
 
     def list(self, stack: str | None = None) -> tuple[RunningServer, ...]:
         """Find every running container of ours; see `Runtime.list`."""
-        found = self._ours(alive=True)
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            looked_at = pool.map(self._look, [entry["Id"] for entry in found])
-        servers = [server for server in looked_at if server is not None]
+        servers = self._alive([entry["Id"] for entry in self._ours(alive=True)])
         return tuple(
             sorted(
                 (s for s in servers if stack is None or s.stack == stack),
@@ -203,12 +200,22 @@ class DockerRuntime:
 
     def _look(self, id_: str) -> RunningServer | None:
         """Look at one container; None where it has ended or is gone."""
-        with suppress(ContainerGoneError):
-            with self._engine.asking("a container cannot be looked at") as api:
-                found = api.inspect_container(id_)
-            if found["State"]["Running"]:
-                return _running(found)
-        return None
+        return next(iter(self._alive([id_])), None)
+
+    def _alive(self, ids: Sequence[str]) -> Sequence[RunningServer]:
+        """Look at containers, over one connection; leave out those that have ended or are gone.
+
+        One after the other: fifty take a tenth of a second, and threads make that no quicker.
+        """
+        left, found = list(ids), []
+        while left:
+            with (
+                suppress(ContainerGoneError),
+                self._engine.asking("a container cannot be looked at") as api,
+            ):
+                while left:
+                    found.append(api.inspect_container(left.pop()))
+        return [_running(entry) for entry in found if entry["State"]["Running"]]
 
     def _end(self, server: RunningServer, grace_s: float) -> None:
         doing = f"{server.name} cannot be stopped"

@@ -96,7 +96,9 @@ def test_a_server_that_is_replaced_where_it_sits_is_declared_with_the_reason() -
     )
     assert "one that pauses or restarts leaves when all others are ready" in honestly
     both = (restart, Restart(replica=ReplicaId("chat", 1), why="args changed"))
-    assert shown(plan, *both)[-1] == "In between nobody answers for: chat."
+    assert "nobody answers" not in shown(plan, *both)[-1], "they take turns"
+    alone = Plan(gpus=(), seats=(a_seat(LARGE),), servers=servers[:1])
+    assert shown(alone, restart)[-1] == "In between nobody answers for: chat."
 
 
 def test_a_gateway_that_restarts_is_declared() -> None:
