@@ -37,6 +37,7 @@ _SITE = _STDLIB / "site-packages"
 USER = "65532:65532"
 PYTHON = "/usr/local/bin/python3"
 TROUBLE = "/usr/local/lib/trouble.py"
+TINY = "/usr/local/lib/tiny_server.py"
 REPOSITORY = "gpuslice-test"
 SETTINGS = (
     "ENV PATH=/usr/local/bin:/usr/bin:/bin",
@@ -123,8 +124,13 @@ def serving_recipe() -> Recipe:
 
 @cache
 def trouble_recipe() -> Recipe:
-    """A small image with Python and the programs of `docker_trouble.py`."""
-    files = {**_python(), PurePosixPath(TROUBLE[1:]): Path(__file__).with_name("docker_trouble.py")}
+    """A small image with Python, the programs of `docker_trouble.py` and the tiny server."""
+    here = Path(__file__).parent
+    programs = {
+        PurePosixPath(TROUBLE[1:]): here / "docker_trouble.py",
+        PurePosixPath(TINY[1:]): here / "end_to_end" / "tiny_server.py",
+    }
+    files = {**_python(), **programs}
     return Recipe(name="trouble", files={**files, **_libraries(files.values())})
 
 

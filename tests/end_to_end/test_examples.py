@@ -1,7 +1,11 @@
-"""The examples: each plans on a simulated A100 80GB, and the first is run with real models."""
+"""The examples: each plans on a simulated A100 80GB, and is run with real models.
+
+All are run in containers, the first also as processes: what differs is where servers run.
+"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,7 @@ from end_to_end.conftest import Stand
 from machines import EXAMPLES
 from terminal import a_terminal
 
+MODEL = "models/SmolLM2-135M-Instruct.Q4_1.gguf"
 WANTED = {
     "two-halves": {"chat/0": "3g.40gb", "coder/0": "3g.40gb"},
     "four-small": dict.fromkeys(("chat/0", "chat/1", "titles/0", "summaries/0"), "1g.10gb"),
@@ -26,9 +31,8 @@ def a_copy_of(example: str, stand: Stand) -> Path:
     """Copy an example beside its model, with a port of the stand's own."""
     text = (EXAMPLES / f"{example}.yaml").read_text()
     assert "port: 8080" in text
-    models = stand.folder / "models"
-    models.mkdir()
-    (models / "SmolLM2-135M-Instruct.Q4_1.gguf").symlink_to(the_small_model())
+    (stand.folder / MODEL).parent.mkdir()
+    (stand.folder / MODEL).symlink_to(the_small_model())
     path = stand.folder / "gpuslice.yaml"
     path.write_text(text.replace("port: 8080", f"port: {stand.port}"))
     return path
@@ -59,28 +63,58 @@ def test_each_example_plans_on_one_a100_80gb(
 
 
 @pytest.mark.slow
-def test_two_halves_serve_two_real_models_at_the_same_time_and_leave_nothing(
-    stand: Stand,
+@pytest.mark.parametrize(
+    ("example", "runtime"),
+    [
+        ("two-halves", "process"),
+        *(pytest.param(example, "docker", marks=pytest.mark.docker) for example in WANTED),
+    ],
+)
+def test_example_serves_real_models_side_by_side_and_leaves_nothing(
+    example: str, runtime: str, request: pytest.FixtureRequest
 ) -> None:
-    a_copy_of("two-halves", stand)
+    stand: Stand = request.getfixturevalue("docker_stand" if runtime == "docker" else "stand")
+    path = a_copy_of(example, stand)
+    if runtime == "docker":
+        path.write_text(in_containers(path.read_text()))
+    wanted = WANTED[example]
+    models = {replica.partition("/")[0] for replica in wanted}
 
     shown = stand.run("up", "-d", "--yes")
 
     assert f"http://127.0.0.1:{stand.port}/v1" in shown
-    assert [(p, at) for _, p, at in stand.slices()] == [("3g.40gb", "0:4"), ("3g.40gb", "4:4")]
-    both = stand.run("ask", "--all", "--max-tokens", "12", "Say hello.")
+    assert sorted(profile for _, profile, _ in stand.slices()) == sorted(wanted.values())
+    everyone = stand.run("ask", "--all", "--max-tokens", "12", "Say hello.")
     answers = dict(
-        line.removeprefix("[").split("] ", 1) for line in both.splitlines() if line.startswith("[")
+        line.removeprefix("[").split("] ", 1)
+        for line in everyone.splitlines()
+        if line.startswith("[")
     )
-    assert answers.keys() == {"chat", "coder"}
+    assert answers.keys() == models
     assert all(answer.strip() for answer in answers.values())
-    for server in stand.json("ps")["servers"]:
+    told = stand.json("ps")
+    assert {f"{s['model']}/{s['replica']}" for s in told["servers"]} == set(wanted)
+    for server in told["servers"]:
         assert server["state"] == "ready"
-        assert 50 < server["used_mib"] < server["total_mib"] == 40192
-    cost = stand.json("cost")
-    assert {s["replica"]: s["per_month"] for s in cost["slices"]} == {
-        "chat/0": "690.00",
-        "coder/0": "690.00",
-    }
+        assert 50 < server["used_mib"] < server["total_mib"]
+    in_docker = {container.id for container in stand.containers()}
+    assert {s["container"] for s in (*told["servers"], told["gateway"])} == (in_docker or {None})
+    assert len(in_docker) == (len(wanted) + 1 if runtime == "docker" else 0)
+    watched = stand.run("top", "--rounds", "1")
+    assert all(replica in watched for replica in wanted)
+    assert f"serving {min(models)} on" in stand.run("logs", min(models))
+    cost = sum(float(slice_["per_month"]) for slice_ in stand.json("cost")["slices"])
+    assert cost == pytest.approx(1380 * len(wanted) / 7 if example == "four-small" else 1380, abs=1)
     assert "Nothing of it is left." in stand.run("down", "--mig-off")
     stand.assert_nothing_is_left()
+
+
+def in_containers(text: str) -> str:
+    """Have an example run in containers.
+
+    What names a model of the hub is served by llama.cpp instead, on the same slices: vLLM computes
+    on no simulated GPU.
+    """
+    text = text.replace("gateway:\n", "runtime: docker\ngateway:\n  runtime: docker\n")
+    text = re.sub(r"model: Qwen/\S+", f"model: {MODEL}", text)
+    return re.sub(r"    (engine: vllm|args: .*caching.*|environment:\n +VLLM).*\n", "", text)

@@ -137,9 +137,10 @@ def test_two_ups_at_the_same_time_never_both_change_the_machine(stand: Stand) ->
 
 @pytest.mark.parametrize("command", ["up", "down"])
 def test_a_killed_agent_leaves_a_stack_that_the_next_command_takes_over(
-    stand: Stand, command: str
+    each_stand: Stand, command: str
 ) -> None:
-    stand.write(tiny("chat"))
+    stand = each_stand
+    stand.write(stand.tiny("chat"))
     stand.run("up", "-d", "--yes")
     before = pids(stand)
     os.kill(stand.json("ps")["agent"]["pid"], signal.SIGKILL)
@@ -156,11 +157,12 @@ def test_a_killed_agent_leaves_a_stack_that_the_next_command_takes_over(
 
 @pytest.mark.parametrize("then", ["up", "down"])
 def test_an_agent_killed_in_the_middle_of_a_change_is_undone_by_the_next_command(
-    stand: Stand, then: str
+    each_stand: Stand, then: str
 ) -> None:
-    stand.write(tiny("chat", delay_s=30.0))
+    stand = each_stand
+    stand.write(stand.tiny("chat", delay_s=30.0))
     process = stand.start("up", "-d", "--yes")
-    stand.wait_for(lambda: len(stand.slices()) == 1 and len(stand.processes()) >= 3, "the middle")
+    stand.wait_for(lambda: len(stand.slices()) == 1 and len(stand.servers()) >= 3, "the middle")
     for pid in stand.processes():
         if b"gpuslice.agent" in Path(f"/proc/{pid}/cmdline").read_bytes():
             os.kill(pid, signal.SIGKILL)
@@ -168,7 +170,7 @@ def test_an_agent_killed_in_the_middle_of_a_change_is_undone_by_the_next_command
     assert process.returncode == 10, err
 
     if then == "up":
-        stand.write(tiny("chat"))
+        stand.write(stand.tiny("chat"))
         assert "interrupted" in stand.run("up", "-d", "--yes")
         assert ask(stand.port, "chat").startswith("I am chat.")
     else:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 from gpuslice.agent.changes import bring_up, commit, roll_back, take_down
+from gpuslice.agent.complaints import Complaints
 from gpuslice.agent.slice_changes import SliceChange, change_slices
 from gpuslice.agent.status import AgentStatus
 from gpuslice.agent.supervisor import Supervisor
@@ -53,6 +54,7 @@ class Daemon:
         self._ended = threading.Event()
         self._stop = threading.Event()
         self._started = False
+        self._complaints = Complaints(log, end="the stack is looked after again")
         self._asked_at = time.monotonic()
 
     def run_loop(self) -> None:
@@ -69,6 +71,9 @@ class Daemon:
                 continue
             try:
                 self._look_after(rounds)
+                self._complaints.tell(())
+            except GpusliceError as error:
+                self._complaints.tell((error,))
             except Exception:  # the loop's edge: whatever it was, the next round tries again
                 log.exception("a round of the loop failed")
             finally:

@@ -72,12 +72,20 @@ def refuse_if(
 
 
 def _strangers(node: Node, gpu_uuid: str) -> tuple[GpuProcess, ...]:
-    """List the processes on a GPU that are neither servers of ours nor started by them."""
-    ours = {server.pid for server in node.runtime.list()}
+    """List the processes on a GPU that are neither servers of ours nor started by them.
+
+    What a server started is told by its session, or in a container by the container: there each
+    process may have a session of its own, and its leader is the container's init.
+    """
+    servers = node.runtime.list()
+    ours = {server.pid for server in servers}
+    containers = {server.container for server in servers if server.container}
     return tuple(
         process
         for process in node.driver.read_processes(gpu_uuid)
-        if process.pid not in ours and _session(process.pid) not in ours
+        if process.pid not in ours
+        and _session(process.pid) not in ours
+        and (process.container is None or process.container.id not in containers)
     )
 
 

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import assert_never
 
+from gpuslice.agent.complaints import Complaints
 from gpuslice.agent.gateway_control import GatewayControl
 from gpuslice.agent.launches import server_launches
 from gpuslice.agent.node import Node
@@ -56,6 +57,7 @@ class Supervisor:
         self._attempts: dict[ServerKey, Attempts] = {}
         self._starts: dict[ServerKey, int] = {}
         self._wanted: tuple[ServerKey, ...] = ()
+        self._complaints = Complaints(log)
 
     def wanted(self, record: Record) -> tuple[Launch, ...]:
         """Describe everything that should run: the servers, and the gateway in front of them."""
@@ -92,11 +94,13 @@ class Supervisor:
 
     def step(self, wanted: Sequence[Launch]) -> None:
         """Look once and do what has to be done; failures are logged and met again next time."""
+        failed = []
         for action in self.due(wanted, self.look(wanted)):
             try:
                 self.act(action)
             except GpusliceError as error:
-                log.warning("%s: %s", error.code, error.message)
+                failed.append(error)
+        self._complaints.tell(failed)
 
     def act_all(self, actions: Sequence[Action]) -> None:
         """Do several things; containers are started side by side, for each takes an engine a while.

@@ -85,7 +85,8 @@ def logs(
 
     machine = machine_of(simulate)
     runtime = open_runtime(machine)
-    names = log_names(record_store(machine).read_record(), runtime.list(), model)
+    running = () if model == "agent" else runtime.list()
+    names = log_names(record_store(machine).read_record(), running, model)
     if follow and len(names) > 1:
         many = ", ".join(names)
         raise typer.BadParameter(f"{many}: name one, such as {model}/0", param_hint="MODEL")

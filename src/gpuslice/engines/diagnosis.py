@@ -149,6 +149,16 @@ _ROWS = (
         _MORE_ROOM,
     ),
     _row(
+        r"^gpuslice: killed, for it needed more than its limit of (?P<limit>[\d,]{1,20} \w+)",
+        "it needed more than its limit of {limit} of the machine's memory and was killed",
+        "Raise `host_memory:` of the model in the stack file.",
+    ),
+    _row(
+        r"^\[FATAL tini \(\d+\)\] exec (?P<what>\S{1,200}) failed: ",
+        "its image has no program {what} that runs on this machine",
+        "Correct `image:` or `program:` in the stack file.",
+    ),
+    _row(
         r"CUDA-capable device\(?s?\)? (?:is/are|are) busy or unavailable",
         "its GPU does not let it in",
         "End the MPS daemon or the exclusive mode that holds it (`nvidia-smi -q -d COMPUTE`).",

@@ -108,6 +108,8 @@ class CombinedRuntime:
 
     def _holder_of(self, name: str) -> Runtime:
         """Find who has the log of a server: the engine with its container, else our own files."""
+        if name == self._machine.agent_log.stem:  # read when an engine is down, to see why
+            return self._processes
         for engine in self._engines():
             if engine.has(name):
                 return engine

@@ -17,7 +17,7 @@ from gpuslice.agent.node import Node
 from gpuslice.agent.refusing import check_others
 from gpuslice.apply.refusals import ERRORS, Refusal, lifted_by, refuse
 from gpuslice.errors import GpuResetError, MigModeChangeError, SlicesInUseError
-from gpuslice.model.gpu import GpuProcess, MigMode, Slice
+from gpuslice.model.gpu import Container, GpuProcess, MigMode, Slice
 from gpuslice.model.server import RunningServer
 from gpuslice.planner.ordering.steps import DestroySlice, DisableMig, EnableMig, Step
 from gpuslice.runtime.api import Runtime
@@ -97,6 +97,22 @@ def test_servers_of_ours_and_what_they_have_started_are_no_strangers(
     with pytest.raises(SlicesInUseError) as caught:
         check(crowded(node, *processes), DestroySlice(slice=lying))
     assert len(caught.value.details) == 2
+
+
+def test_what_runs_in_a_container_of_ours_is_no_stranger_whatever_its_session(
+    node: Node, server_with_child: tuple[int, int]
+) -> None:
+    _, worker = server_with_child  # in a session of its own, as a server's workers may be
+    ours, theirs = Container(id="3" * 64), Container(id="4" * 64)
+    lying = make_slice(node, "2g.20gb", 0)
+    servers = (a_running_server(pid=1, container=ours.id), a_running_server(pid=2))
+
+    inside = replace(on(lying, worker), container=ours)
+    check(crowded(node, inside, servers=servers), DestroySlice(slice=lying))
+    for container in (theirs, None):
+        stranger = replace(inside, container=container)
+        with pytest.raises(SlicesInUseError):
+            check(crowded(node, stranger, servers=servers), DestroySlice(slice=lying))
 
 
 def test_a_mode_does_not_change_under_others_and_changes_on_an_idle_gpu_without_a_word(

@@ -55,6 +55,17 @@ def test_the_cause_counts_and_not_what_follows_from_it() -> None:
 @pytest.mark.parametrize(
     ("line", "cause"),
     [
+        (
+            (
+                "gpuslice: killed, for it needed more than its limit of 1,024 MiB of the machine's "
+                "memory"
+            ),
+            "more than its limit of 1,024 MiB",
+        ),
+        (
+            "[FATAL tini (7)] exec vllm failed: No such file or directory",
+            "no program vllm that runs on this machine",
+        ),
         ("RuntimeError: No CUDA GPUs are available", "it found no GPU"),
         ("vllm: error: unrecognized arguments: --maxlen 5", "an argument it was given: --maxlen 5"),
         ("error: invalid argument: --fitt", "an argument it was given: --fitt"),

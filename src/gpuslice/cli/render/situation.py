@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuslice.agent.situation import ServerLine, Situation, replica_of
+from gpuslice.model.server import RunningServer
 
 _STATE_STYLES = {"ready": "green", "starting": "yellow", "down": "bold red"}
 
@@ -47,6 +48,7 @@ def situation_json(situation: Situation) -> dict[str, Any]:
             "url": f"http://{desired.gateway.host}:{desired.gateway.port}/v1",
             "ready": situation.gateway_ready,
             "pid": situation.gateway.pid if situation.gateway else None,
+            "container": _container_json(situation.gateway),
         }
     return {
         "simulated": situation.observed.simulated,
@@ -97,6 +99,10 @@ def _gateway(situation: Situation) -> Text:
     return Text.assemble(f"\ngateway {url} ", (state, _STATE_STYLES[state]), pid)
 
 
+def _container_json(process: RunningServer | None) -> str | None:
+    return process.container or None if process else None
+
+
 def _notes(situation: Situation) -> Iterator[Text]:
     if situation.record.desired is not None and situation.agent is None:
         yield Text(
@@ -130,5 +136,6 @@ def _server_json(line: ServerLine) -> dict[str, Any]:
         "total_mib": line.slice.memory_mib,
         "url": line.launch.url,
         "pid": line.process.pid if line.process else None,
+        "container": _container_json(line.process),
         "restarts": line.restarts,
     }

@@ -10,6 +10,7 @@ Source: docker-py's low-level ``APIClient``.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,13 @@ from gpuslice.runtime.docker.trouble import explained, unavailable
 
 TIMEOUT_S = 60.0
 """How long one answer is waited for; the engine itself may take long to stop a container."""
+
+# What the engine says (409) of a container that ends or goes while it is asked about it.
+_GONE = re.compile(
+    r"removal of container .* is already in progress|Container .* is not running"
+    r"|container which is dead or marked for removal",
+    re.IGNORECASE,
+)
 
 
 class ContainerGoneError(Exception):
@@ -65,6 +73,8 @@ class Engine:
                 raise ContainerGoneError(str(error.explanation)) from error
             raise explained(str(error.explanation), doing) from error
         except docker.errors.APIError as error:
+            if _GONE.search(str(error.explanation)):
+                raise ContainerGoneError(str(error.explanation)) from error
             self._api_version = ""  # an engine that was renewed under us may speak others only
             raise explained(str(error.explanation or error), doing) from error
         except (docker.errors.DockerException, requests.exceptions.RequestException) as error:

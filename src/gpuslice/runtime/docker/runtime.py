@@ -17,7 +17,7 @@ import logging
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from gpuslice.runtime.docker.engine import ContainerGoneError, Engine
 from gpuslice.runtime.docker.images import fetch
 from gpuslice.runtime.docker.labels import MACHINE, NAME, read_labels
 from gpuslice.runtime.docker.secrets import remove_secrets, write_secrets
+from gpuslice.runtime.docker.trouble import explained
 from gpuslice.runtime.logs import Logs, printable
 
 log = logging.getLogger(__name__)
@@ -66,11 +67,19 @@ class DockerRuntime:
             PortInUseError: Its port is taken.
             DockerUnavailableError: The engine cannot be asked.
         """
-        self._make_way(launch)
-        _make_folders(launch)
-        files = write_secrets(launch, self._secrets)
-        body = creation(launch, self._root, files, passed_on(os.environ))
         doing = f"{launch.name} cannot be started"
+        self._make_way(launch)
+        try:
+            with _explaining(doing):
+                _make_folders(launch)
+                files = write_secrets(launch, self._secrets)
+                return self._start(launch, files, doing)
+        except BaseException:
+            remove_secrets(launch.name, self._secrets)
+            raise
+
+    def _start(self, launch: Launch, files: Mapping[str, Path], doing: str) -> RunningServer:
+        body = creation(launch, self._root, files, passed_on(os.environ))
         with self._engine.asking(doing) as api:
             id_ = api.create_container_from_config(body, launch.name)["Id"]
         try:
@@ -78,7 +87,8 @@ class DockerRuntime:
                 api.start(id_)
                 return _running(api.inspect_container(id_))
         except BaseException:
-            self._remove(id_, launch.name)
+            with suppress(RuntimeFailure):  # of two troubles the first is the one to tell
+                self._remove(id_, launch.name)
             raise
 
     def list(self, stack: str | None = None) -> tuple[RunningServer, ...]:
@@ -141,10 +151,20 @@ class DockerRuntime:
             log.warning("the CDI specification was not written anew: %s", trouble)
 
     def sweep(self) -> None:
-        """Remove containers of ours that have ended, keeping their last lines."""
+        """Remove containers of ours that have ended, keeping their last lines.
+
+        Also secrets whose container somebody else has removed.
+        """
+        living = set()
         for entry in self._ours(alive=False):
-            if entry["State"] not in ("running", "paused", "restarting"):
-                self._remove(entry["Id"], entry["Labels"].get(NAME, ""))
+            name = entry["Labels"].get(NAME, "")
+            if entry["State"] in ("running", "paused", "restarting"):
+                living.add(name)
+            else:
+                self._remove(entry["Id"], name)
+        for folder in self._secrets.glob("*"):
+            if folder.name not in living:
+                remove_secrets(folder.name, self._secrets)
 
     def _make_way(self, launch: Launch) -> None:
         """Free the name of a launch: an ended container goes, a leaving one gives its name up.
@@ -163,7 +183,8 @@ class DockerRuntime:
                     hint="stop it first",
                 )
             elif f"/{launch.name}" in entry["Names"]:
-                with self._engine.asking(f"{launch.name} cannot be renamed") as api:
+                doing = f"{launch.name} cannot be renamed"
+                with suppress(ContainerGoneError), self._engine.asking(doing) as api:
                     api.rename(entry["Id"], f"{launch.name}-leaving-{entry['Id'][:8]}")
 
     def _ours(self, *, alive: bool, name: str = "") -> Sequence[dict[str, Any]]:
@@ -241,12 +262,27 @@ class DockerRuntime:
         with (
             suppress(ContainerGoneError),
             self._engine.asking("a log cannot be followed", timeout_s=None) as api,
+            closing(api.logs(id_, stream=True, follow=True, tail=0)) as pieces,
         ):
-            for piece in api.logs(id_, stream=True, follow=True, tail=0):
+            for piece in pieces:
                 *complete, rest = (rest + piece).split(b"\n")
                 yield from map(printable, complete)
         if rest:
             yield printable(rest)
+
+
+@contextmanager
+def _explaining(doing: str) -> Iterator[None]:
+    """Turn what a start meets beside the engine's refusals into an error of ours."""
+    try:
+        yield
+    except OSError as error:
+        raise ContainerError(
+            f"{doing}: {error.filename}: {error.strerror}.",
+            hint="mend that path, then run `gpuslice up` again",
+        ) from error
+    except ContainerGoneError as error:  # it, or something that it names
+        raise explained(str(error), doing) from error
 
 
 def _make_folders(launch: Launch) -> None:

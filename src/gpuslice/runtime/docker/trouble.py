@@ -48,7 +48,7 @@ KNOWN = (
         hint="see what takes it: docker system df; free it: docker system prune",
     ),
     Known(
-        pattern=r"port is already allocated|address already in use",
+        pattern=r"port is already allocated|address already in use|eaddrinuse",
         error=PortInUseError,
         what="its port is taken",
         hint="stop what listens there, or name another with `port:`",
@@ -60,10 +60,37 @@ KNOWN = (
         hint="rename or remove that one: docker ps -a --filter name=NAME",
     ),
     Known(
-        pattern=r"unresolvable cdi devices|failed to inject cdi devices",
+        pattern=r"unresolvable cdi devices|failed to inject cdi devices"
+        r"|cdi device injection failed",
         error=ContainerError,
         what="the CDI specification does not know its slice; it was made before the slice was",
         hint=f"make it anew: {_CDI}",
+    ),
+    Known(
+        pattern=r'could not select device driver "cdi"',
+        error=ContainerError,
+        what="the Docker engine does not go by CDI",
+        hint="take Docker 28.2 or later, or write "
+        '{"features": {"cdi": true}} into /etc/docker/daemon.json and restart it',
+    ),
+    Known(
+        pattern=r"nvidia-container-cli: requirement error|unsatisfied condition: cuda",
+        error=ContainerError,
+        what="the NVIDIA driver is older than its image needs",
+        hint="install a newer driver, or name an older image with `image:`",
+    ),
+    Known(
+        pattern=r"nvidia-container-cli: initialization error|nvml error",
+        error=ContainerError,
+        what="the NVIDIA container toolkit gets no answer of the driver",
+        hint="look whether it answers at all: nvidia-smi",
+    ),
+    Known(
+        pattern=r"nvidia-container-cli: .*cgroup",
+        error=ContainerError,
+        what="the NVIDIA container toolkit may not open the devices for it",
+        hint="install a newer toolkit; for a rootless engine also set no-cgroups = true in "
+        "/etc/nvidia-container-runtime/config.toml",
     ),
     Known(
         pattern=r"unknown device|device error|no such device",
@@ -78,6 +105,12 @@ KNOWN = (
         what="the Docker engine has no NVIDIA runtime",
         hint="install nvidia-container-toolkit, then: "
         "nvidia-ctk runtime configure --runtime=docker && systemctl restart docker",
+    ),
+    Known(
+        pattern=r"docker-init\"?: executable file not found|docker-init not found",
+        error=ContainerError,
+        what="the Docker engine has no docker-init",
+        hint="install tini as docker-init into its PATH, or Docker's own packages",
     ),
     Known(
         pattern=r"executable file not found|no such file or directory: unknown"

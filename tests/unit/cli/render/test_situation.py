@@ -110,6 +110,14 @@ def test_each_trouble_has_a_note_that_says_what_to_do(changes: dict[str, Any], n
     assert note not in screen(situation_view(a_situation()))
 
 
+def test_json_names_containers_for_dockers_own_tools() -> None:
+    inside = a_situation(
+        a_line(process=a_running_server(container="3f2a")), gateway=replace(GATEWAY, container="4e")
+    )
+    found = situation_json(inside)
+    assert (found["servers"][0]["container"], found["gateway"]["container"]) == ("3f2a", "4e")
+
+
 def test_without_a_stack_it_says_how_to_start_one_and_tells_of_an_interrupted_change() -> None:
     idle = a_situation(record=a_record(desired=None), servers=(), gateway=None, interrupted=True)
     text = screen(situation_view(idle))
@@ -136,10 +144,16 @@ def test_json_has_everything_a_script_asks_for() -> None:
                 "total_mib": 19968,
                 "url": "http://127.0.0.1:20001",
                 "pid": 4711,
+                "container": None,
                 "restarts": 0,
             }
         ],
-        "gateway": {"url": "http://127.0.0.1:8080/v1", "ready": True, "pid": 4712},
+        "gateway": {
+            "url": "http://127.0.0.1:8080/v1",
+            "ready": True,
+            "pid": 4712,
+            "container": None,
+        },
         "agent": {"pid": 4713},
         "missing_slices": ["old/0"],
         "stack_file_edited": False,

@@ -11,7 +11,7 @@ import pytest
 
 from builders import a_launch
 from gpuslice.engines.images import OWN
-from gpuslice.errors import ContainerError, GpusliceError, ImageMissingError, SecretMissingError
+from gpuslice.errors import ImageMissingError, SecretMissingError
 from gpuslice.model.server import Container, Secret
 from gpuslice.private_files import write_private
 from gpuslice.runtime.docker.hub import hub_cache, hub_token
@@ -133,12 +133,3 @@ def test_a_container_is_told_where_the_hub_is_and_never_a_password() -> None:
         }
     )
     assert told == {"HF_ENDPOINT": "https://mirror", "https_proxy": "http://proxy:3128"}
-
-
-def test_what_the_engine_says_becomes_one_sentence_and_one_action() -> None:
-    from gpuslice.runtime.docker.trouble import KNOWN, explained
-
-    found: GpusliceError = explained("weather", "chat cannot be started")
-    assert isinstance(found, ContainerError)
-    assert found.details == ("weather",)
-    assert all(known.what and known.hint for known in KNOWN)
