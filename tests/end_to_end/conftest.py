@@ -251,11 +251,12 @@ def make_stand(tmp_path: Path) -> Iterator[MakeStand]:
         for process in stand.started:
             process.kill()
             process.communicate()
-        if answers(Path(stand.engine.removeprefix("unix://"))):  # no engine, or a stopped one
-            stand.remove_containers()
         for pid in stand.processes():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        # The agent first: it would start them again. An engine may have been stopped by the test.
+        if stand.engine and answers(Path(stand.engine.removeprefix("unix://"))):
+            stand.remove_containers()
 
 
 @pytest.fixture
