@@ -142,6 +142,7 @@ def roll_back(supervisor: Supervisor, report: Report, allow: Collection[str] = (
         whole = replace(journal, before=before)
         record = undo(whole, node.driver, report, allow=allow, finish=finish)
         node.store.write_record(record)
+        node.runtime.slices_changed()
     node.store.end_journal()
     report(Event(kind=EventKind.UNDO, text="everything is as it was before"))
     return True

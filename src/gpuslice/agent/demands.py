@@ -75,6 +75,7 @@ def _demand(name: str, entry: ModelEntry, folder: Path, gpus: Sequence[Gpu]) -> 
         compute_slices=entry.compute or 0,
         target=wanted.target,
         reason=wanted.reason,
+        beside_mib=wanted.beside_mib,
         priority=entry.priority,
         move_cost=entry.move_cost,
         pinned=entry.pinned,
@@ -92,6 +93,7 @@ class _Wanted:
     profiles: tuple[NamedProfile, ...] = ()
     memory_mib: int | None = None
     target: Target | None = None
+    beside_mib: int = 0
 
 
 def _wanted(name: str, entry: ModelEntry, folder: Path, gpus: Sequence[Gpu]) -> _Wanted:
@@ -113,7 +115,7 @@ def _wanted(name: str, entry: ModelEntry, folder: Path, gpus: Sequence[Gpu]) -> 
         arguments=entry.args,
         folder=folder,
     )
-    return _Wanted(memory_mib=sized.memory_mib, reason=sized.reason)
+    return _Wanted(memory_mib=sized.memory_mib, reason=sized.reason, beside_mib=sized.beside_mib)
 
 
 def _aimed(
@@ -122,7 +124,7 @@ def _aimed(
     """Meet a target by what was measured, where the file says it, else by an estimate."""
     if entry.throughput is None:
         made = estimate_target(name, entry, aim, folder, gpus)
-        return _Wanted(target=made.target, reason=made.reason)
+        return _Wanted(target=made.target, reason=made.reason, beside_mib=made.beside_mib)
     products = tuple(dict.fromkeys(gpu.name for gpu in gpus))
     target = Target(
         milli_per_s=aim.milli_per_s, rates=tuple(_rates(entry, products)), unit=aim.unit

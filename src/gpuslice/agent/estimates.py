@@ -22,6 +22,7 @@ from gpuslice.stack.notation import milli
 from gpuslice.stack.sources import resolve_source
 
 if TYPE_CHECKING:
+    from gpuslice.sizing.estimate import Sized
     from gpuslice.sizing.shape import Load, ModelShape
     from gpuslice.sizing.throughput import Range, Traffic
     from gpuslice.stack.model_entry import ModelEntry, TargetEntry
@@ -38,20 +39,22 @@ class Estimated:
     Attributes:
         target: The target with a rate for each profile that holds the model.
         reason: How sure that is and where it comes from, in words for the plan.
+        beside_mib: As `Demand.beside_mib`.
     """
 
     target: Target
     reason: str
+    beside_mib: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
-    """A model, what one server of it is asked to hold, and the least memory for that, MiB."""
+    """A model, what one server of it is asked to hold, and what that takes."""
 
     engine: str
     model: ModelShape
     load: Load
-    memory_mib: int
+    sized: Sized
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +85,9 @@ def estimate_target(
     """
     asked = _read(entry, folder)
     offered = _offered(gpus)
-    large_enough = tuple(c for c in offered if c.profile.memory_mib >= asked.memory_mib)
+    large_enough = tuple(c for c in offered if c.profile.memory_mib >= asked.sized.memory_mib)
     if not large_enough:
-        raise _too_large(name, asked.memory_mib, offered)
+        raise _too_large(name, asked.sized.memory_mib, offered)
     traffic = traffic_of(target, asked.load.context_tokens, asked.load.concurrency)
     found = {c: r for c in large_enough if (r := _range(c, asked, traffic, target.unit))}
     rates = tuple(
@@ -106,6 +109,7 @@ def estimate_target(
             unit=target.unit,
         ),
         reason=_reason(found, traffic, target.unit),
+        beside_mib=asked.sized.beside_mib,
     )
 
 
@@ -196,7 +200,7 @@ def _read(entry: ModelEntry, folder: Path) -> _Asked:
     if not generates(model) or engine not in engines():
         text = f"how fast {engine} answers with {source} cannot be estimated"
         raise SizingError(text, hint=_HINT)
-    return _Asked(engine=engine, model=model, load=load, memory_mib=sized.memory_mib)
+    return _Asked(engine=engine, model=model, load=load, sized=sized)
 
 
 def _offered(gpus: Sequence[Gpu]) -> tuple[_Candidate, ...]:

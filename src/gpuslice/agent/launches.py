@@ -127,6 +127,7 @@ def _request(
         threads=cpu_threads(slice_, gpu, host.cpu_count),
         program=model.program,
         ready=model.ready,
+        beside_mib=model.beside_mib,
         place=Place.CONTAINER if model.runtime is RuntimeName.DOCKER else Place.PROCESS,
         surroundings=_surroundings(desired.docker or DesiredDocker(), model, gpu, slice_),
     )

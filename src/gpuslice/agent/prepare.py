@@ -134,6 +134,7 @@ def plan_on(
     rules, notes = _rules(observed, loaded.stack, options, addable)
     tell("working out what the models need")
     demands = demands_of(loaded, observed)
+    desired = _with_what_was_sized(desired, demands)
     owned = tuple(o for o in record.owned if o.stack == desired.stack)
     check_demands(observed, demands, {gpu.uuid for gpu in observed.gpus if rules.allow(gpu.uuid)})
     tell(_told(demands, observed, options))
@@ -216,6 +217,13 @@ def resolve(
     )
 
 
+def _with_what_was_sized(desired: Desired, demands: Sequence[Demand]) -> Desired:
+    """Tell servers what the sizing of their model has found that an engine does not know."""
+    beside = {demand.model: demand.beside_mib for demand in demands}
+    models = tuple(replace(model, beside_mib=beside[model.name]) for model in desired.models)
+    return replace(desired, models=models)
+
+
 def check_launches(desired: Desired, python: str) -> None:
     """Refuse arguments that no engine would take, long before anything is launched.
 
@@ -254,6 +262,7 @@ def _request(desired: Desired, model: DesiredModel, *, memory_mib: int) -> Serve
         environment=model.environment,
         program=model.program,
         ready=model.ready,
+        beside_mib=model.beside_mib,
         place=Place.CONTAINER if model.runtime is RuntimeName.DOCKER else Place.PROCESS,
         surroundings=Surroundings(image=model.image),
     )

@@ -23,7 +23,7 @@ from gpuslice.model.desired import Desired, DesiredModel
 from gpuslice.model.plan import Owned
 
 # What the stack file calls it, or a reader would, where that is another word.
-_KEYS = {"source": "model", "reads": "files", "user": "owner of the files"}
+_KEYS = {"source": "model", "reads": "files", "user": "owner of the files", "beside_mib": "sizing"}
 _PINNED = "its port is pinned"
 _OTHERWISE = "gpuslice would start it in another way"
 

@@ -65,6 +65,8 @@ class ServeRequest:
         slice_memory_mib: Memory of the slice, MiB: what CUDA reports as the device's total.
         memory_limit_mib: What the server may take of it, MiB, where software shares the device
             (CUDA MPS); 0 where it may have all. CUDA's total does not show such a limit.
+        beside_mib: What the server takes outside the share that its engine manages, MiB, where
+            that was worked out from the model; 0 for what the engine usually leaves.
         shared_gpu: UUID of the device that software shares among servers, "" on a slice of its
             own. Servers that share one are started one after the other.
         port: Port to listen on, on loopback.
@@ -97,6 +99,7 @@ class ServeRequest:
     ready: str = ""
     place: Place = Place.PROCESS
     memory_limit_mib: int = 0
+    beside_mib: int = 0
     shared_gpu: str = ""
     surroundings: Surroundings = Surroundings()
 

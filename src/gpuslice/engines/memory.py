@@ -32,7 +32,8 @@ def managed_share(
 
     Args:
         request: For the device's memory and the limit on it.
-        beside_mib: What the engine needs outside its fraction, MiB.
+        beside_mib: What the engine usually needs outside its fraction, MiB; the request may say
+            that its model needs more.
         largest: The largest fraction of a device.
 
     Returns:
@@ -42,6 +43,7 @@ def managed_share(
         StackError: Nothing is left beside what every server needs.
     """
     total, allowed = request.slice_memory_mib, request.allowed_mib
+    beside_mib = max(beside_mib, request.beside_mib)
     managed = min(Fraction(allowed - beside_mib), largest * allowed)
     if managed <= 0:
         raise StackError(

@@ -96,6 +96,8 @@ class Demand:
         compute_slices: Least compute slices of a slice, beside ``memory_mib``.
         target: The throughput it has to reach, or None.
         reason: Why it needs that much, in words for the plan: ``98 MiB weights + 90 MiB KV …``.
+        beside_mib: What a server of it takes outside the share of a slice that its engine
+            manages, MiB; 0 where that was not worked out.
         priority: Demands of higher priority are served first, whatever it costs the others.
         move_cost: What it counts when a running replica changes its slice; 0 or more.
         pinned: True when a running replica must stay where it is.
@@ -111,6 +113,7 @@ class Demand:
     compute_slices: int = 0
     target: Target | None = None
     reason: str = ""
+    beside_mib: int = 0
     priority: int = 0
     move_cost: int = 1
     pinned: bool = False

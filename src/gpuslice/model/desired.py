@@ -74,6 +74,8 @@ class DesiredModel:
         port: Port of its first replica, the next ones follow; 0 for any free port.
         host_memory_mib: Most memory of the machine one container may take, MiB; 0 where the file
             does not say.
+        beside_mib: What a server takes outside the share of its slice that the engine manages,
+            MiB; 0 for what the engine usually leaves.
         reads: Files and folders of the machine that its containers have to see.
         user: ``uid:gid`` without which they could not be read or the cache written, "" where any
             user can.
@@ -93,6 +95,7 @@ class DesiredModel:
     image: str = ""
     port: int = 0
     host_memory_mib: int = 0
+    beside_mib: int = 0
     reads: tuple[str, ...] = ()
     user: str = ""
 

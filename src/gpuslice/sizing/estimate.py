@@ -142,10 +142,7 @@ def _vllm_beside(weights: Weights) -> tuple[int, str]:
     rule = f"CUDA context, graphs and NCCL, {VLLM_BESIDE_MIB} MiB at least, outside the fraction"
     if all(part.kind != "MXFP4" for part in weights.parts):
         return VLLM_BESIDE_MIB, rule
-    rule += (
-        f"; {_REPACKED_MIB:,} MiB that it takes for MXFP4 and does not count: in args, say a "
-        "--gpu-memory-utilization that leaves both"
-    )
+    rule += f"; {_REPACKED_MIB:,} MiB that it takes for MXFP4 and does not count"
     return VLLM_BESIDE_MIB + _REPACKED_MIB, rule
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from builders import owned
+from builders import a_serve_request, owned
 from docker_info import RECORDED, RECORDED_VERSION
 from gpuslice.agent.node import Node
 from gpuslice.agent.prepare import prepare, resolve
 from gpuslice.agent.proposal import PlanOptions, Prepared
+from gpuslice.engines.catalogue import engine_named
 from gpuslice.errors import (
     ModelNotFoundError,
     NoRoomError,
@@ -32,6 +34,8 @@ from machines import (
     record_owned,
     write_stack,
 )
+from model_files import write_safetensors
+from real_models import real_model
 
 SERVED = 'chat: {engine: command, slice: 2g.20gb, command: ["my-server", "{port}"]}'
 
@@ -78,6 +82,25 @@ def test_a_model_that_is_a_file_is_sized_and_the_need_is_explained(node: Node) -
     assert 300 < chat.memory_mib < 2000
     assert "weights" in chat.reason
     assert "KV cache" in chat.reason
+
+
+def test_what_sizing_finds_beside_the_share_reaches_the_server(node: Node, tmp_path: Path) -> None:
+    packed, folder = real_model("gpt-oss-20b"), tmp_path / "oss"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(packed.config))
+    tensors = {t.name: (t.kind, t.shape, t.bytes) for t in packed.tensors}
+    write_safetensors(folder / "model.safetensors", tensors)
+    path = write_stack(tmp_path, "chat: {model: oss, context_tokens: 4096, concurrency: 1}")
+
+    made = prepared(node, path)
+
+    (model,), (demand,), (seat,) = made.desired.models, made.demands, made.plan.seats
+    assert model.beside_mib == demand.beside_mib >= 2349  # measured on an H200
+    memory_mib = seat.slice.memory_mib
+    request = a_serve_request(slice_memory_mib=memory_mib, beside_mib=model.beside_mib)
+    command = engine_named("vllm", python="python").launch(request).command
+    share = float(command[command.index("--gpu-memory-utilization") + 1])
+    assert memory_mib * (1 - share) >= model.beside_mib
 
 
 def test_paths_of_a_stack_file_start_at_its_folder(tmp_path: Path) -> None:

@@ -50,6 +50,15 @@ def test_a_limit_that_cuda_does_not_show_counts_against_the_total_it_shows() -> 
     assert share(81_920, 2048) == pytest.approx((2048 - 640) / 81_920, abs=1e-4)
 
 
+def test_a_model_that_needs_more_beside_the_share_gets_it() -> None:
+    request = a_serve_request(slice_memory_mib=40_192, beside_mib=2432)
+    assert float(managed_share(request, beside_mib=640)) == pytest.approx(
+        (40_192 - 2432) / 40_192, abs=1e-4
+    )
+    plain = a_serve_request(slice_memory_mib=40_192, beside_mib=0)
+    assert float(managed_share(plain, beside_mib=640)) == 0.97
+
+
 def test_a_limit_above_the_memory_is_none() -> None:
     assert share(9728, 81_920) == share(9728)
 
