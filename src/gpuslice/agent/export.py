@@ -156,8 +156,8 @@ def _facts(host: str, ask: Ask, notes: list[str]) -> EngineFacts:
         facts = ask(host)
     except DockerUnavailableError as error:
         notes.append(
-            f"no Docker engine was asked ({error.message.rstrip('.')}): slices are given by "
-            "NVIDIA's runtime, on Docker's bridge network"
+            f"no Docker engine was asked ({error.message.rstrip('.')}): taken is what is usual, "
+            "NVIDIA's runtime where there are GPUs and Docker's bridge network"
         )
         return replace(_ASSUMED, host=host)
     return facts if facts.hand_in else replace(facts, nvidia_runtime=True)
