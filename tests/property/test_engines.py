@@ -12,8 +12,9 @@ from builders import a_serve_request
 from gpuslice.engines.api import Place
 from gpuslice.engines.arguments import flags_in, merge_arguments
 from gpuslice.engines.catalogue import engine_named
-from gpuslice.engines.command import PLACEHOLDERS, fill
+from gpuslice.engines.command import fill
 from gpuslice.errors import StackError
+from gpuslice.model.desired import PLACEHOLDERS
 
 FLAGS = ("--max-num-seqs", "--max-model-len", "--tensor-parallel-size")
 ARGUMENTS = st.lists(

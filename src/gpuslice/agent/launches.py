@@ -71,7 +71,25 @@ def server_launch(
     Raises:
         StackError: The engine cannot serve it.
     """
-    request = _request(desired, model, replica, gpu, slice_, port=port, host=host)
+    request = ServeRequest(
+        stack=desired.stack,
+        replica=replica,
+        source=model.source,
+        slice_uuid=slice_.uuid or "",
+        slice_memory_mib=slice_.memory_mib,
+        port=port,
+        context_tokens=model.context_tokens,
+        concurrency=model.concurrency,
+        args=model.args,
+        command=model.command,
+        environment=model.environment,
+        threads=cpu_threads(slice_, gpu, host.cpu_count),
+        program=model.program,
+        ready=model.ready,
+        beside_mib=model.beside_mib,
+        place=Place.CONTAINER if model.runtime is RuntimeName.DOCKER else Place.PROCESS,
+        surroundings=_surroundings(desired.docker or DesiredDocker(), model, gpu, slice_),
+    )
     return engine_named(model.engine, python=host.python).launch(request)
 
 
@@ -100,37 +118,6 @@ def cpu_threads(slice_: Slice, gpu: Gpu, cpu_count: int) -> int:
     """Give a CPU engine the share of the processors that its slice has of the GPU, at least one."""
     memory_slices = gpu.geometry.memory_slices if gpu.geometry else slice_.placement.size
     return max(1, cpu_count * slice_.placement.size // memory_slices)
-
-
-def _request(
-    desired: Desired,
-    model: DesiredModel,
-    replica: ReplicaId,
-    gpu: Gpu,
-    slice_: Slice,
-    *,
-    port: int,
-    host: Host,
-) -> ServeRequest:
-    return ServeRequest(
-        stack=desired.stack,
-        replica=replica,
-        source=model.source,
-        slice_uuid=slice_.uuid or "",
-        slice_memory_mib=slice_.memory_mib,
-        port=port,
-        context_tokens=model.context_tokens,
-        concurrency=model.concurrency,
-        args=model.args,
-        command=model.command,
-        environment=model.environment,
-        threads=cpu_threads(slice_, gpu, host.cpu_count),
-        program=model.program,
-        ready=model.ready,
-        beside_mib=model.beside_mib,
-        place=Place.CONTAINER if model.runtime is RuntimeName.DOCKER else Place.PROCESS,
-        surroundings=_surroundings(desired.docker or DesiredDocker(), model, gpu, slice_),
-    )
 
 
 def _surroundings(

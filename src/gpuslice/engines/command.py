@@ -13,18 +13,8 @@ from gpuslice.engines.api import ServeRequest
 from gpuslice.engines.bound import bound_launch
 from gpuslice.engines.environment import bind_environment
 from gpuslice.errors import StackError
+from gpuslice.model.desired import PLACEHOLDERS
 from gpuslice.model.server import Launch
-
-PLACEHOLDERS = (
-    "port",
-    "model",
-    "memory_mib",
-    "uuid",
-    "name",
-    "context_tokens",
-    "concurrency",
-    "host",
-)
 
 
 class Command:

@@ -14,6 +14,18 @@ from gpuslice.model.gpu import SliceKey
 from gpuslice.model.plan import Owned, Plan
 from gpuslice.model.server import HandIn, Network
 
+PLACEHOLDERS = (
+    "port",
+    "model",
+    "memory_mib",
+    "uuid",
+    "name",
+    "context_tokens",
+    "concurrency",
+    "host",
+)
+"""What is filled in between braces in the command of a user's own server."""
+
 
 class RuntimeName(StrEnum):
     """Where a server runs."""

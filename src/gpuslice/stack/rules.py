@@ -12,20 +12,9 @@ from dataclasses import dataclass
 from itertools import islice
 from string import Formatter
 
+from gpuslice.model.desired import PLACEHOLDERS
 from gpuslice.stack import notation
 from gpuslice.stack.problem import KeyPath, did_you_mean, shortened
-
-PLACEHOLDERS = (
-    "port",
-    "model",
-    "memory_mib",
-    "uuid",
-    "name",
-    "context_tokens",
-    "concurrency",
-    "host",
-)
-"""What gpuslice fills in between braces in ``command``."""
 
 MOST_FOR_A_TARGET = 64
 """How many slices a throughput target may take where the file does not say."""

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from builders import a_serve_request
-from gpuslice.engines.command import PLACEHOLDERS, Command, fill
+from gpuslice.engines.command import Command, fill
 from gpuslice.errors import StackError
+from gpuslice.model.desired import PLACEHOLDERS
 
 
 def test_every_placeholder_is_filled() -> None:
