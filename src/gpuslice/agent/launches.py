@@ -129,6 +129,7 @@ def _surroundings(
         network=docker.network,
         hand_in=docker.hand_in,
         cache=docker.cache,
+        hub=docker.hub,
         folders=model.reads,
         user=model.user,
         token=docker.token,

@@ -335,7 +335,7 @@ def _model(
     """Resolve one model; ``docker`` is its engine where it runs in a container."""
     runtime = RuntimeName.DOCKER if docker else RuntimeName.PROCESS
     source = resolve_source(entry.model, folder) if entry.model else ""
-    files = files_of(source, entry.args, docker.cache) if docker else ModelFiles()
+    files = files_of(source, entry.args, docker.hub or docker.cache) if docker else ModelFiles()
     return DesiredModel(
         name=name,
         engine=entry.engine_name,

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from gpuslice.model.desired import DesiredDocker
 from gpuslice.model.server import HandIn
-from gpuslice.runtime.docker.hub import hub_cache, hub_token
+from gpuslice.runtime.docker.hub import hub_cache, hub_models, hub_token
 
 _PART = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
 # An absolute path inside an argument: --lora-modules=a=/adapters/a, or {"model": "/models/draft"}.
@@ -51,6 +51,7 @@ def settled(docker: DesiredDocker) -> DesiredDocker:
     return replace(
         docker,
         cache=str(hub_cache()),
+        hub=hub_models(),
         token=bool(hub_token()),
         memory_mib=0 if docker.hand_in is HandIn.NONE else machine_mib() * 9 // 10,
     )

@@ -33,7 +33,8 @@ class Surroundings:
         image: The user's own image, "" for the engine's usual one.
         network: How it is reached.
         hand_in: How it is given its slice.
-        cache: Folder of the machine that holds models of the hub, "" for none.
+        cache: Folder of the machine that the hub's library uses (``HF_HOME``), "" for none.
+        hub: Folder of the models themselves where that is not inside ``cache``, else "".
         folders: Folders and files that its model is read from, links followed.
         user: ``uid:gid`` without which it could not read its model or write the cache; "" where
             any user can.
@@ -46,6 +47,7 @@ class Surroundings:
     network: Network = Network.BRIDGE
     hand_in: HandIn = HandIn.REQUEST
     cache: str = ""
+    hub: str = ""
     folders: tuple[str, ...] = ()
     user: str = ""
     token: bool = False

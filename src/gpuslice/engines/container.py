@@ -77,7 +77,9 @@ def _mounts(request: ServeRequest) -> tuple[Mount, ...]:
     folders = tuple(Mount(source=path, target=path) for path in around.folders)
     if not (around.cache and _on_hub(request)):
         return folders
-    return (*folders, Mount(source=around.cache, target=CACHE, read_only=False))
+    cache = Mount(source=around.cache, target=CACHE, read_only=False)
+    hub = Mount(source=around.hub, target=f"{CACHE}/hub", read_only=False)
+    return (*folders, cache, *((hub,) if around.hub else ()))
 
 
 def _variables(allowed: Allowance, container: Container) -> tuple[tuple[str, str], ...]:

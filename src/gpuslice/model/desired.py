@@ -52,6 +52,7 @@ class DesiredDocker:
         hand_in: How containers are given their slice.
         pull: When images are fetched.
         cache: Folder of the machine in which the hub's library keeps models.
+        hub: Folder of the models themselves where that is not inside ``cache``, else "".
         token: True when the machine had a token for the hub.
         memory_mib: Most memory of the machine for a container whose model does not say, MiB; 0 for
             that of its slice, which on a simulated GPU is the machine's own memory.
@@ -62,6 +63,7 @@ class DesiredDocker:
     hand_in: HandIn = HandIn.REQUEST
     pull: Pull = Pull.MISSING
     cache: str = ""
+    hub: str = ""
     token: bool = False
     memory_mib: int = 0
 

@@ -31,25 +31,36 @@ class Downloads:
 
     def grown(self, launch: Launch) -> int:
         """Say how much is there where that has grown since the last look, bytes; else 0."""
-        there = downloaded_bytes(launch.source, {**self._environ, **dict(launch.environment)})
+        there = downloaded_bytes(launch.source, self._cache_of(launch))
         before = self._seen.setdefault(launch.name, there)
         self._seen[launch.name] = there
         return there if there > before else 0
 
+    def _cache_of(self, launch: Launch) -> Path:
+        """Say which folder of the machine the server's cache is, in a container or not."""
+        if launch.container is None:
+            return cache_folder({**self._environ, **dict(launch.environment)})
+        inside = cache_folder(dict(launch.environment))
+        # The innermost mount counts: the hub's folder may be another than the one around it.
+        for mount in sorted(launch.container.mounts, key=lambda mount: -len(mount.target)):
+            if inside.is_relative_to(mount.target):
+                return Path(mount.source) / inside.relative_to(mount.target)
+        return inside
 
-def downloaded_bytes(source: str, environ: Mapping[str, str]) -> int:
+
+def downloaded_bytes(source: str, cache: Path) -> int:
     """Add up what the hub's cache holds of a model, whole files and those under way.
 
     Args:
         source: The model; a path is nothing that is downloaded.
-        environ: Variables of the server.
+        cache: Folder of the hub's cache.
 
     Returns:
         Bytes; 0 where nothing is there, or it cannot be read.
     """
     if not _HUB_NAME.fullmatch(source):
         return 0
-    folder = _cache(environ) / f"models--{source.replace('/', '--')}" / "blobs"
+    folder = cache / f"models--{source.replace('/', '--')}" / "blobs"
     total = 0
     try:
         with os.scandir(folder) as entries:
@@ -60,7 +71,8 @@ def downloaded_bytes(source: str, environ: Mapping[str, str]) -> int:
     return total
 
 
-def _cache(environ: Mapping[str, str]) -> Path:
+def cache_folder(environ: Mapping[str, str]) -> Path:
+    """Say where the hub's library keeps models, by the variables of whoever uses it."""
     if named := environ.get("HF_HUB_CACHE"):
         return Path(named)
     if home := environ.get("HF_HOME"):

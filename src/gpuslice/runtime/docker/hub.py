@@ -2,7 +2,8 @@
 
 Separate from that library, which need not be installed here: containers bring their own.
 
-Source: huggingface_hub, "Environment variables" (``HF_TOKEN``, ``HF_TOKEN_PATH``, ``HF_HOME``).
+Source: huggingface_hub, "Environment variables" (``HF_TOKEN``, ``HF_TOKEN_PATH``, ``HF_HOME``,
+``HF_HUB_CACHE``).
 """
 
 from __future__ import annotations
@@ -39,3 +40,10 @@ def hub_cache(environ: Mapping[str, str] = os.environ) -> Path:
         return Path(path).expanduser().absolute()
     cache = environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(cache).expanduser().absolute() / "huggingface"
+
+
+def hub_models(environ: Mapping[str, str] = os.environ) -> str:
+    """Say in which folder the models themselves are, where it is not the usual one; else ""."""
+    named = environ.get("HF_HUB_CACHE", "")
+    folder = Path(named).expanduser().absolute()
+    return str(folder) if named and folder != hub_cache(environ) / "hub" else ""

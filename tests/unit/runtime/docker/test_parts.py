@@ -14,7 +14,7 @@ from gpuslice.engines.images import OWN
 from gpuslice.errors import ImageMissingError, SecretMissingError
 from gpuslice.model.server import Container, Secret
 from gpuslice.private_files import write_private
-from gpuslice.runtime.docker.hub import hub_cache, hub_token
+from gpuslice.runtime.docker.hub import hub_cache, hub_models, hub_token
 from gpuslice.runtime.docker.images import missing, progress
 from gpuslice.runtime.docker.runtime import how_it_ended, passed_on
 from gpuslice.runtime.docker.secrets import remove_secrets, write_secrets
@@ -72,6 +72,9 @@ def test_the_hub_is_where_its_library_looks() -> None:
     assert hub_cache({"HF_HOME": "/data/hub"}) == Path("/data/hub")
     assert hub_cache({"XDG_CACHE_HOME": "/cache"}) == Path("/cache/huggingface")
     assert hub_cache({}) == Path.home() / ".cache" / "huggingface"
+    assert hub_models({"HF_HOME": "/data", "HF_HUB_CACHE": "/models"}) == "/models"
+    assert hub_models({"HF_HOME": "/data", "HF_HUB_CACHE": "/data/hub"}) == ""
+    assert hub_models({"HF_HOME": "/data"}) == ""
 
 
 def test_a_token_is_found_where_the_library_finds_it(tmp_path: Path) -> None:
