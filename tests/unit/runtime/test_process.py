@@ -32,7 +32,9 @@ def child_of(runtime: ProcessRuntime, name: str) -> int:
     return int(runtime.tail(name, lines=1)[0].split()[1])
 
 
-def zombies_of_ours() -> list[int]:
+def zombies_of_ours() -> set[int]:
+    """Children that have ended and wait for us; other tests of this process may have left some."""
+
     def state(pid: int) -> str:
         try:
             return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -40,7 +42,7 @@ def zombies_of_ours() -> list[int]:
             return ""
 
     children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-    return [int(pid) for pid in children if state(int(pid)) == "Z"]
+    return {int(pid) for pid in children if state(int(pid)) == "Z"}
 
 
 def test_started_server_is_found_with_everything_it_was_started_with(
@@ -159,12 +161,13 @@ def test_program_that_may_not_be_executed_is_named(runtime: ProcessRuntime, tmp_
 
 
 def test_server_that_exits_at_once_is_gone_and_its_log_is_there(runtime: ProcessRuntime) -> None:
+    before = zombies_of_ours()
     started = runtime.start(a_launch("sh", "-c", "echo no memory >&2; exit 3"))
     wait_until(lambda: runtime.list() == ())
     first, last = runtime.tail(started.name)
     assert first.endswith("gpuslice starts sh -c 'echo no memory >&2; exit 3'")
     assert last == "no memory"
-    assert zombies_of_ours() == []
+    assert zombies_of_ours() <= before
 
 
 def test_stop_asks_first(runtime: ProcessRuntime) -> None:
@@ -184,8 +187,9 @@ def test_server_that_ignores_being_asked_is_killed(runtime: ProcessRuntime) -> N
 
 
 def test_nothing_is_left_to_reap_after_a_stop(runtime: ProcessRuntime) -> None:
+    before = zombies_of_ours()
     runtime.stop(runtime.start(a_launch()))
-    assert zombies_of_ours() == []
+    assert zombies_of_ours() <= before
 
 
 def test_stopping_twice_is_fine(runtime: ProcessRuntime) -> None:
@@ -271,7 +275,9 @@ def test_a_marker_exported_in_a_shell_does_not_make_the_shell_a_server(
     runtime: ProcessRuntime, machine: Machine
 ) -> None:
     started = runtime.start(a_launch())
-    marker = Path(f"/proc/{started.pid}/environ").read_bytes().decode().split("\0")
+    environ = Path(f"/proc/{started.pid}/environ")
+    wait_until(lambda: b"GPUSLICE_" in environ.read_bytes())  # empty in the middle of execve
+    marker = environ.read_bytes().decode().split("\0")
     exported = dict(entry.split("=", 1) for entry in marker if entry.startswith("GPUSLICE_"))
     script = (
         "import subprocess, sys\n"
