@@ -38,13 +38,13 @@ from tools.docker_engine import engine_host
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))  # for the images of the tests
 
-from docker_images import TROUBLE, ensure_image, serving_recipe, trouble_recipe  # noqa: E402 - see above
-from gpuslice.agent.gateway_control import GatewayControl  # noqa: E402
-from gpuslice.agent.launches import server_launches  # noqa: E402
-from gpuslice.agent.node import machine_for, open_node  # noqa: E402
-from gpuslice.engines.images import OWN  # noqa: E402
-from gpuslice.model.server import Launch  # noqa: E402
-from gpuslice.runtime.ports import free_port  # noqa: E402
+from docker_images import TROUBLE, ensure_image, serving_recipe, trouble_recipe  # noqa: E402 - found by the line above
+from gpuslice.agent.gateway_control import GatewayControl  # noqa: E402 - as above
+from gpuslice.agent.launches import server_launches  # noqa: E402 - as above
+from gpuslice.agent.node import machine_for, open_node  # noqa: E402 - as above
+from gpuslice.engines.images import OWN  # noqa: E402 - as above
+from gpuslice.model.server import Launch  # noqa: E402 - as above
+from gpuslice.runtime.ports import free_port  # noqa: E402 - as above
 
 MODEL = ROOT / "examples" / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 GPUSLICE = (sys.executable, "-m", "gpuslice")

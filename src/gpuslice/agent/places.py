@@ -217,7 +217,7 @@ def _notes(stack: Stack, runtimes: Mapping[str, RuntimeName], *, simulated: bool
 def _deaf(stack: Stack, runtimes: Mapping[str, RuntimeName]) -> Iterator[str]:
     """Name servers that may listen where nobody reaches them: on the loopback of their own."""
     for name, entry in stack.models.items():
-        heard = any("{host}" in part or "0.0.0.0" in part for part in entry.command)  # noqa: S104
+        heard = any("{host}" in part or "0.0.0.0" in part for part in entry.command)  # noqa: S104 - searched for
         if entry.command and runtimes[name] is RuntimeName.DOCKER and not heard:
             yield f"{name}: in a container its server has to listen on {{host}}, not on loopback"
 

@@ -221,13 +221,10 @@ class DockerRuntime:
         doing = f"{server.name} cannot be stopped"
         with (
             suppress(ContainerGoneError),
-            self._engine.asking(doing, timeout_s=grace_s + 30) as api,
+            self._engine.asking(doing, timeout_s=grace_s + _KILL_S) as api,
         ):
             api.stop(server.container, timeout=int(grace_s))
-        if self._look(server.container) is not None:
-            with suppress(ContainerGoneError), self._engine.asking(doing, timeout_s=_KILL_S) as api:
-                api.kill(server.container)
-        self._remove(server.container, server.name)
+        self._remove(server.container, server.name)  # by force: what has not ended is killed
 
     def _remove(self, id_: str, name: str) -> None:
         """Remove a container, what it wrote kept in its log, and its secrets."""
